@@ -1,0 +1,158 @@
+//! Commands: what somebody asks of an owner. Imperative.
+
+use crate::Lsn;
+use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
+use crate::money::Won;
+use crate::order::PricedLine;
+use crate::product::SaleTerms;
+use crate::refusal::Refusal;
+use crate::time::Time;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// Units of one product that a customer wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineRequest {
+    /// The product.
+    pub sku: Sku,
+    /// Units; at least 1.
+    pub quantity: u32,
+}
+
+/// The lines of an order that another partition owns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRequest {
+    /// Who owns them.
+    pub partition: PartitionId,
+    /// The lines, one for each product.
+    pub lines: Vec<LineRequest>,
+}
+
+/// A request for an order, at its home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaceOrder {
+    /// The new order's id; its home is the partition that decides.
+    pub id: OrderId,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// The idempotency key.
+    pub key: RequestKey,
+    /// The lines that home owns, one for each product; at least one.
+    pub lines: SmallVec<[LineRequest; 1]>,
+    /// The lines of other partitions; none for most orders.
+    pub parts: Vec<PartRequest>,
+    /// How long the units are set aside, in milliseconds; the deadline is
+    /// `now + hold_millis`.
+    pub hold_millis: i64,
+}
+
+/// A request of an order's home to another partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartHold {
+    /// The order; its home asks.
+    pub order: OrderId,
+    /// Whose it is; the per-customer limit counts here.
+    pub customer: CustomerId,
+    /// The lines that the asked partition owns, one for each product.
+    pub lines: Vec<LineRequest>,
+}
+
+/// On whose behalf a command about an order comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requester {
+    /// A customer: other customers' orders do not exist for them.
+    Customer(CustomerId),
+    /// Whoever runs the shop.
+    Admin,
+}
+
+/// What somebody asks of an owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Start selling a product.
+    CreateProduct {
+        /// Its name in every call; new to the partition.
+        sku: Sku,
+        /// Its name for people.
+        name: CompactString,
+        /// The unit price.
+        price: Won,
+        /// Units in the shop at the start.
+        on_hand: u64,
+        /// The idempotency key, where one was sent.
+        key: Option<RequestKey>,
+    },
+    /// Add units to a product or take some out.
+    AdjustStock {
+        /// The product.
+        sku: Sku,
+        /// Units to add; negative takes out. Not zero.
+        delta: i64,
+        /// Why, for the books.
+        reason: CompactString,
+        /// The idempotency key.
+        key: RequestKey,
+    },
+    /// Put a product on sale, or change the sale it has; counts are kept.
+    SetSale {
+        /// The product.
+        sku: Sku,
+        /// What the sale is.
+        terms: SaleTerms,
+    },
+    /// End a product's sale and forget its counts.
+    DeleteSale {
+        /// The product.
+        sku: Sku,
+    },
+    /// Set units aside for a customer.
+    PlaceOrder(PlaceOrder),
+    /// Tell home that every other partition holds its part.
+    AcceptParts {
+        /// The order; still opening.
+        order: OrderId,
+        /// The held lines with their prices, by partition.
+        parts: Vec<(PartitionId, Vec<PricedLine>)>,
+    },
+    /// Tell home that a partition refused its part.
+    RefuseParts {
+        /// The order; still opening.
+        order: OrderId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Set units aside for another partition's order.
+    HoldPart(PartHold),
+    /// Give a part's units back: home's order ended unpaid.
+    ReleasePart {
+        /// The order.
+        order: OrderId,
+    },
+    /// Sell a part's units: home's order was confirmed.
+    ConfirmPart {
+        /// The order.
+        order: OrderId,
+    },
+    /// End a held order and give its units back.
+    CancelOrder {
+        /// The order.
+        order: OrderId,
+        /// On whose behalf.
+        by: Requester,
+    },
+    /// Sell a held order's units: it was paid by other means.
+    ConfirmOrder {
+        /// The order.
+        order: OrderId,
+    },
+    /// End the holds whose deadline has come.
+    Tick,
+    /// Forget what ended at or before `ended_by` and lies at or below `stored`.
+    Forget {
+        /// The database has every event up to here.
+        stored: Lsn,
+        /// Only what ended by then.
+        ended_by: Time,
+    },
+}

@@ -1,0 +1,174 @@
+//! Events: what an owner decided. Past tense, facts, in the journal, never changed.
+//!
+//! A changed event is a new variant **at the end**: the journal's codec numbers the
+//! variants in this order, and old journals are read for ever.
+
+use crate::command::{LineRequest, PartRequest};
+use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
+use crate::money::Won;
+use crate::order::PricedLine;
+use crate::product::SaleTerms;
+use crate::time::Time;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// An event with its time; its LSN is its place in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it was decided; never before the record before it.
+    pub at: Time,
+    /// What was decided.
+    pub event: Event,
+}
+
+/// What an owner decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A product is sold here from now on.
+    ProductCreated {
+        /// Its name in every call.
+        sku: Sku,
+        /// Its name for people.
+        name: CompactString,
+        /// The unit price.
+        price: Won,
+        /// Units in the shop.
+        on_hand: u64,
+        /// The idempotency key, where one was sent.
+        key: Option<RequestKey>,
+    },
+    /// Units came in or were taken out.
+    StockAdjusted {
+        /// The product.
+        sku: Sku,
+        /// Units added; negative: taken out.
+        delta: i64,
+        /// Why.
+        reason: CompactString,
+        /// The idempotency key.
+        key: RequestKey,
+    },
+    /// A product is on sale, or its sale's terms changed.
+    SaleSet {
+        /// The product.
+        sku: Sku,
+        /// What the sale is.
+        terms: SaleTerms,
+        /// The sale's number; the same as before where terms changed.
+        number: u32,
+    },
+    /// A product's sale ended; its counts are forgotten.
+    SaleDeleted {
+        /// The product.
+        sku: Sku,
+    },
+    /// An order holds its units; all of them are home's.
+    OrderPlaced {
+        /// The order.
+        id: OrderId,
+        /// Whose it is.
+        customer: CustomerId,
+        /// The idempotency key.
+        key: RequestKey,
+        /// What it holds, at which price.
+        lines: SmallVec<[PricedLine; 1]>,
+        /// The sum over the lines.
+        total: Won,
+        /// When the units go back if it is not paid.
+        deadline: Time,
+    },
+    /// A basket over several partitions holds home's lines and asks for the others.
+    OrderOpened {
+        /// The order.
+        id: OrderId,
+        /// Whose it is.
+        customer: CustomerId,
+        /// The idempotency key.
+        key: RequestKey,
+        /// What it holds at home, at which price.
+        lines: SmallVec<[PricedLine; 1]>,
+        /// What it asks of other partitions.
+        parts: Vec<PartRequest>,
+        /// When the units go back if it is not paid.
+        deadline: Time,
+    },
+    /// Every other partition holds its part: the opened order is placed.
+    BasketPlaced {
+        /// The order.
+        id: OrderId,
+        /// What the other partitions hold, at which price.
+        parts: Vec<(PartitionId, Vec<PricedLine>)>,
+        /// The sum over all lines.
+        total: Won,
+    },
+    /// The opened order could not be placed: it leaves no order behind.
+    OrderRefused(Ended),
+    /// An order was paid: its units are sold.
+    OrderConfirmed(Ended),
+    /// An order was ended on request: its units went back.
+    OrderCancelled {
+        /// Which, and what went back.
+        ended: Ended,
+        /// Who asked for it.
+        by: Role,
+    },
+    /// An order reached its deadline: its units went back.
+    OrderExpired(Ended),
+    /// Units are set aside for another partition's order.
+    PartHeld {
+        /// The order.
+        order: OrderId,
+        /// Whose it is.
+        customer: CustomerId,
+        /// What is held, at which price.
+        lines: Vec<PricedLine>,
+    },
+    /// A part's units went back; without lines: they will never be held.
+    PartReleased {
+        /// The order.
+        order: OrderId,
+        /// What went back here.
+        lines: Lines,
+    },
+    /// A part's units are sold.
+    PartConfirmed {
+        /// The order.
+        order: OrderId,
+        /// What was sold here.
+        lines: Lines,
+    },
+    /// Orders, parts and keys that ended long ago, and that the database has, left memory.
+    Forgotten {
+        /// Orders, with their keys.
+        orders: Vec<OrderId>,
+        /// Parts of other partitions' orders.
+        parts: Vec<OrderId>,
+        /// Keys of product creations and stock adjustments.
+        keys: Vec<[u8; 16]>,
+    },
+}
+
+/// Units by product; most orders have one line, so room for it is kept inline.
+pub type Lines = SmallVec<[LineRequest; 1]>;
+
+/// The end of an order's hold. It repeats the lines, so that whoever follows the journal
+/// needs no memory of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The order.
+    pub id: OrderId,
+    /// The lines that home owns; their units moved here.
+    pub lines: Lines,
+    /// The other partitions that hold a part, and must now end it.
+    pub parts: Vec<PartitionId>,
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// The order's customer.
+    Customer,
+    /// Whoever runs the shop.
+    Admin,
+}

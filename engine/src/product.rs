@@ -1,0 +1,89 @@
+//! Products: what an owner keeps of each, its stock and its sale.
+
+use crate::ids::{CustomerId, Sku};
+use crate::map::Map;
+use crate::money::Won;
+use crate::time::Time;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+/// The longest product name, in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 200;
+/// The most units of one product in one order.
+pub const MAX_QUANTITY: u32 = 100_000;
+/// The most units of one product ever supplied; keeps every sum inside an `i64`.
+pub const MAX_UNITS: u64 = 1_000_000_000_000;
+
+/// Where a product's units are. `on hand = supplied − sold`, `available = on hand − held`;
+/// none is ever negative (see [`crate::invariants`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stock {
+    /// Every unit ever received, less those taken out by an adjustment.
+    pub supplied: u64,
+    /// Units under an unpaid order.
+    pub held: u64,
+    /// Units under a confirmed order.
+    pub sold: u64,
+}
+
+impl Stock {
+    /// Units in the shop: `supplied − sold`.
+    #[must_use]
+    pub const fn on_hand(&self) -> u64 {
+        self.supplied.saturating_sub(self.sold)
+    }
+
+    /// Units that a new order may take: `on hand − held`.
+    #[must_use]
+    pub const fn available(&self) -> u64 {
+        self.on_hand().saturating_sub(self.held)
+    }
+}
+
+/// A flash sale's terms: what an admin sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaleTerms {
+    /// The first instant at which the product sells.
+    pub opens_at: Time,
+    /// The first instant at which it no longer does; after `opens_at`.
+    pub closes_at: Time,
+    /// The unit price inside the window.
+    pub price: Won,
+    /// The most units one customer may hold or have bought in this sale; at least 1.
+    pub per_customer_limit: u32,
+}
+
+/// A sale in force, with what each customer has taken in it.
+#[derive(Debug, Clone)]
+pub struct Sale {
+    /// Its number among the partition's sales. An order line remembers it, so that a
+    /// line from a deleted sale never counts in the next.
+    pub number: u32,
+    /// What was set.
+    pub terms: SaleTerms,
+    /// Units held or bought by each customer; no entry is zero.
+    pub(crate) taken: Map<CustomerId, u32>,
+}
+
+impl Sale {
+    /// Units that `customer` holds or has bought in this sale.
+    #[must_use]
+    pub fn taken_by(&self, customer: &CustomerId) -> u32 {
+        self.taken.get(customer).copied().unwrap_or(0)
+    }
+}
+
+/// A product as its owner keeps it.
+#[derive(Debug, Clone)]
+pub struct Product {
+    /// Its name in every call.
+    pub sku: Sku,
+    /// Its name for people.
+    pub name: CompactString,
+    /// The unit price outside a sale.
+    pub price: Won,
+    /// Where its units are.
+    pub stock: Stock,
+    /// Its flash sale. With a sale, the product sells only inside the window.
+    pub sale: Option<Box<Sale>>,
+}

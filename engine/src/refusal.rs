@@ -1,0 +1,105 @@
+//! Refusals: the named ways of saying no. A refusal is a value, not a breakage; it
+//! changes nothing and is not remembered, so the same key may be accepted later.
+
+use crate::ids::{OrderId, Sku};
+use crate::order::OrderStatus;
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// Why a command changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// No such product.
+    #[error("there is no product '{sku}'")]
+    UnknownProduct {
+        /// What was asked for.
+        sku: Sku,
+    },
+    /// The sku is taken.
+    #[error("there is a product '{sku}' already")]
+    ProductExists {
+        /// What was asked for.
+        sku: Sku,
+    },
+    /// Fewer units are available than were asked for.
+    #[error("'{sku}' has {available} available, {requested} were asked for")]
+    SoldOut {
+        /// The product.
+        sku: Sku,
+        /// Units asked for.
+        requested: u32,
+        /// Units that could have been had.
+        available: u64,
+    },
+    /// The customer would hold more than the sale allows.
+    #[error("'{sku}' sells at most {limit} to a customer; {taken} taken, {requested} asked for")]
+    LimitReached {
+        /// The product.
+        sku: Sku,
+        /// Units asked for.
+        requested: u32,
+        /// Units held or bought before.
+        taken: u32,
+        /// The sale's limit.
+        limit: u32,
+    },
+    /// The sale has not begun.
+    #[error("the sale of '{sku}' is not open yet")]
+    SaleNotOpen {
+        /// The product.
+        sku: Sku,
+        /// When it opens.
+        opens_at: Time,
+    },
+    /// The sale has ended and was not deleted.
+    #[error("the sale of '{sku}' is over")]
+    SaleOver {
+        /// The product.
+        sku: Sku,
+        /// When it closed.
+        closed_at: Time,
+    },
+    /// There is no sale to delete.
+    #[error("'{sku}' is not on sale")]
+    NoSale {
+        /// The product.
+        sku: Sku,
+    },
+    /// No such order, or none that the requester may see.
+    #[error("there is no order {order}")]
+    UnknownOrder {
+        /// What was asked for.
+        order: OrderId,
+    },
+    /// The order's state does not allow it.
+    #[error("the order is {}", status.as_str())]
+    WrongState {
+        /// Where the order stands.
+        status: OrderStatus,
+    },
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// The adjustment would leave fewer units on hand than are held, or more than can be counted.
+    #[error("'{sku}' has {on_hand} on hand and {held} held; the change does not fit")]
+    StockOutOfRange {
+        /// The product.
+        sku: Sku,
+        /// Units in the shop.
+        on_hand: u64,
+        /// Units under unpaid orders.
+        held: u64,
+    },
+    /// The order's total does not fit.
+    #[error("the order's total is too large")]
+    TotalTooLarge,
+    /// The order's id is taken; the caller draws another.
+    #[error("the order id is taken")]
+    OrderIdTaken,
+    /// The deadline came before every partition had answered.
+    #[error("the order's deadline came before it could be placed")]
+    DeadlineBeforePlaced,
+    /// The part was ended by home before it was asked for.
+    #[error("the part was ended before it was asked for")]
+    PartEnded,
+}
