@@ -106,3 +106,21 @@ pub enum Refusal {
     #[error("the part was ended before it was asked for")]
     PartEnded,
 }
+
+impl Refusal {
+    /// Whether the refusal tells something of an order or a key, which may still be on its
+    /// way to the disk. "Sold out", "over the limit" and "not open" promise nothing.
+    #[must_use]
+    pub const fn tells_state(&self) -> bool {
+        !matches!(
+            self,
+            Self::SoldOut { .. }
+                | Self::LimitReached { .. }
+                | Self::SaleNotOpen { .. }
+                | Self::SaleOver { .. }
+                | Self::TotalTooLarge
+                | Self::OrderIdTaken
+                | Self::StillRunning
+        )
+    }
+}
