@@ -36,8 +36,6 @@ pub(crate) struct Running {
     index: Arc<KeyIndex>,
     key: [u8; 16],
     used: bool,
-    /// Where the request goes.
-    pub(crate) partition: PartitionId,
 }
 
 impl KeyIndex {
@@ -52,24 +50,24 @@ impl KeyIndex {
     }
 
     /// Begins a request that would go to `home`: it goes where its key has been.
-    pub(crate) fn begin(self: &Arc<Self>, key: RequestKey, home: PartitionId) -> Result<Running, Refusal> {
-        let mut partition = home;
-        if let Some(mut shard) = self.shard(&key.key) {
-            match shard.entry(key.key) {
-                Place::Occupied(mut known) => {
-                    let known = known.get_mut();
-                    if known.request != key.request {
-                        return Err(Refusal::KeyReused);
-                    }
-                    known.running += 1;
-                    partition = known.partition;
-                }
-                Place::Vacant(place) => {
-                    place.insert(Entry { partition, request: key.request, running: 1, used: false });
-                }
-            }
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        key: RequestKey,
+        home: PartitionId,
+    ) -> Result<(PartitionId, Option<Running>), Refusal> {
+        let Some(mut shard) = self.shard(&key.key) else { return Ok((home, None)) };
+        let entry = shard.entry(key.key).or_insert(Entry {
+            partition: home,
+            request: key.request,
+            running: 0,
+            used: false,
+        });
+        if entry.request != key.request {
+            return Err(Refusal::KeyReused);
         }
-        Ok(Running { index: Arc::clone(self), key: key.key, used: true, partition })
+        entry.running += 1;
+        let running = Running { index: Arc::clone(self), key: key.key, used: true };
+        Ok((entry.partition, Some(running)))
     }
 
     /// What recovery found in `partition`. Keys of it that are neither running nor found
@@ -136,41 +134,53 @@ mod tests {
         Arc::new(KeyIndex::new(4))
     }
 
+    /// The partition that `key` leads to and the request under way.
+    fn begin(index: &Arc<KeyIndex>, key: RequestKey, home: u16) -> Result<(u16, Running), Refusal> {
+        index.begin(key, PartitionId(home)).map(|(partition, running)| (partition.0, running.unwrap()))
+    }
+
     #[test]
     fn a_key_leads_where_it_has_been() {
         let index = index();
-        let first = index.begin(KEY, PartitionId(1)).unwrap();
-        assert_eq!(index.begin(KEY, PartitionId(2)).unwrap().partition, PartitionId(1));
+        let (_, first) = begin(&index, KEY, 1).unwrap();
+        assert_eq!(begin(&index, KEY, 2).unwrap().0, 1);
         first.end(true);
-        assert_eq!(index.begin(KEY, PartitionId(3)).unwrap().partition, PartitionId(1));
-        assert_eq!(index.begin(OTHER, PartitionId(1)).unwrap_err(), Refusal::KeyReused);
+        assert_eq!(begin(&index, KEY, 3).unwrap().0, 1);
+        assert_eq!(begin(&index, OTHER, 1).unwrap_err(), Refusal::KeyReused);
     }
 
     #[test]
     fn a_refusal_is_not_remembered_unless_another_request_was_accepted() {
         let index = index();
-        index.begin(KEY, PartitionId(1)).unwrap().end(false);
-        let other = index.begin(OTHER, PartitionId(2)).unwrap();
-        let accepted = index.begin(OTHER, PartitionId(2)).unwrap();
+        begin(&index, KEY, 1).unwrap().1.end(false);
+        let (_, refused) = begin(&index, OTHER, 2).unwrap();
+        let (_, accepted) = begin(&index, OTHER, 2).unwrap();
         accepted.end(true);
-        other.end(false);
-        assert_eq!(index.begin(KEY, PartitionId(1)).unwrap_err(), Refusal::KeyReused);
+        refused.end(false);
+        assert_eq!(begin(&index, KEY, 1).unwrap_err(), Refusal::KeyReused);
     }
 
     #[test]
     fn an_unknown_outcome_keeps_the_key_until_recovery_knows() {
         let index = index();
-        drop(index.begin(KEY, PartitionId(1)).unwrap());
-        assert_eq!(index.begin(OTHER, PartitionId(1)).unwrap_err(), Refusal::KeyReused);
+        drop(begin(&index, KEY, 1).unwrap());
+        assert_eq!(begin(&index, OTHER, 1).unwrap_err(), Refusal::KeyReused);
         index.recover(&Partition::new(PartitionId(1), 0));
-        assert_eq!(index.begin(OTHER, PartitionId(2)).unwrap().partition, PartitionId(2));
+        assert_eq!(begin(&index, OTHER, 2).unwrap().0, 2);
     }
 
     #[test]
     fn what_the_owner_forgot_is_forgotten() {
         let index = index();
-        index.begin(KEY, PartitionId(1)).unwrap().end(true);
+        begin(&index, KEY, 1).unwrap().1.end(true);
         index.forget(PartitionId(1), &[KEY.key]);
-        assert_eq!(index.begin(OTHER, PartitionId(2)).unwrap().partition, PartitionId(2));
+        assert_eq!(begin(&index, OTHER, 2).unwrap().0, 2);
+    }
+
+    #[test]
+    fn one_partition_needs_no_index() {
+        let index = Arc::new(KeyIndex::new(1));
+        assert!(matches!(index.begin(KEY, PartitionId(0)), Ok((PartitionId(0), None))));
+        assert!(matches!(index.begin(OTHER, PartitionId(0)), Ok((PartitionId(0), None))));
     }
 }

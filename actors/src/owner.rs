@@ -13,15 +13,16 @@
 use crate::ShopError;
 use crate::clock;
 use crate::gate::{Credit, Gate};
-use crate::keys::KeyIndex;
+use crate::error::with_sources;
+use crate::keys::{KeyIndex, Running};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use metrics::{Counter, Histogram};
-use son7shop_engine::{Answer, Command, CustomerId, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Record, Refusal, Sku, Time, basket};
+use son7shop_engine::{Answer, Command, CustomerId, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal, Sku, basket};
 use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How often deadlines are looked at when nobody asks for anything.
 const TICK: Duration = Duration::from_millis(100);
@@ -43,9 +44,33 @@ pub(crate) type Reply = Result<Outcome, ShopError>;
 #[rtype(result = "()")]
 pub(crate) struct Decide {
     pub(crate) command: Command,
-    /// For new orders; others need none.
-    pub(crate) credit: Option<Credit>,
-    pub(crate) reply: oneshot::Sender<Reply>,
+    pub(crate) caller: Caller,
+}
+
+/// Who waits for an answer, and what comes back to others with it.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    reply: oneshot::Sender<Reply>,
+    /// Room for one more order.
+    credit: Option<Credit>,
+    /// The request under its key.
+    running: Option<Running>,
+}
+
+impl Caller {
+    pub(crate) fn new(credit: Option<Credit>, running: Option<Running>) -> (Self, oneshot::Receiver<Reply>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { reply, credit, running }, answer)
+    }
+
+    fn answer(self, answer: Reply) {
+        drop(self.credit);
+        if let Some(running) = self.running {
+            running.end(matches!(answer, Ok(Outcome::Accepted(_) | Outcome::Repeated(_))));
+        }
+        // A caller that went away has no use for its answer.
+        let _ = self.reply.send(answer);
+    }
 }
 
 /// Look at something that is on disk.
@@ -70,7 +95,7 @@ pub(crate) struct Stop;
 pub(crate) struct Panic;
 
 /// Why an owner ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum End {
     /// It was told to.
     Stopped,
@@ -81,33 +106,15 @@ pub(crate) enum End {
 }
 
 /// Tells the keeper of the owner's end, whatever ended it.
-#[derive(Debug)]
 struct LastBreath {
     end: End,
-    tell: Option<oneshot::Sender<End>>,
+    tell: watch::Sender<Option<End>>,
 }
 
 impl Drop for LastBreath {
     fn drop(&mut self) {
-        if let Some(tell) = self.tell.take() {
-            let end = std::mem::replace(&mut self.end, End::Panicked);
-            // A keeper that is gone has no use for it.
-            let _ = tell.send(end);
-        }
+        self.tell.send_replace(Some(self.end.clone()));
     }
-}
-
-/// An answer that waits for the open batch.
-struct Waiting {
-    reply: oneshot::Sender<Reply>,
-    answer: Reply,
-    _credit: Option<Credit>,
-}
-
-/// A caller whose basket waits for other partitions.
-struct Basket {
-    reply: oneshot::Sender<Reply>,
-    credit: Option<Credit>,
 }
 
 /// What an owner is made of.
@@ -116,7 +123,7 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) gate: Arc<Gate>,
     pub(crate) keys: Arc<KeyIndex>,
-    pub(crate) ended: oneshot::Sender<End>,
+    pub(crate) ended: watch::Sender<Option<End>>,
 }
 
 /// The single actor that may change a partition's stock.
@@ -128,9 +135,10 @@ pub(crate) struct Owner {
     /// Set when it starts.
     address: Option<Addr<Self>>,
     flush_sent: bool,
-    waiting: Vec<Waiting>,
+    waiting: Vec<(Caller, Reply)>,
     reads: Vec<Read>,
-    baskets: HashMap<OrderId, Basket>,
+    /// Callers whose baskets wait for other partitions.
+    baskets: HashMap<OrderId, Caller>,
     /// Whether the open batch has an event that asks other partitions.
     asks: bool,
     recent: Recent,
@@ -173,7 +181,7 @@ impl Owner {
             asks: false,
             recent,
             meters,
-            last_breath: LastBreath { end: End::Panicked, tell: Some(ended) },
+            last_breath: LastBreath { end: End::Panicked, tell: ended },
         }
     }
 
@@ -221,47 +229,46 @@ impl Owner {
                 recent.push(lsn, id);
             }
             if let Event::OrderRefused(ended) = &record.event
-                && let Some(Basket { reply, credit }) = baskets.remove(&ended.id)
+                && let Some(caller) = baskets.remove(&ended.id)
             {
                 let refusal = match command {
                     Command::RefuseParts { refusal, .. } => refusal.clone(),
                     _ => Refusal::DeadlineBeforePlaced,
                 };
-                waiting.push(Waiting { reply, answer: Ok(Outcome::Refused(refusal)), _credit: credit });
+                waiting.push((caller, Ok(Outcome::Refused(refusal))));
             }
         });
         keys.forget(gate.id(), &forgetting);
         outcome
     }
 
-    fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, credit, reply }: Decide) {
+    fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller }: Decide) {
         if matches!(command, Command::PlaceOrder(_) | Command::HoldPart(_)) && !self.has_room() {
             let full = ShopError::JournalFull { partition: self.gate.id() };
-            return answer(reply, Err(full));
+            return caller.answer(Err(full));
         }
         let outcome = self.step(&command);
         match (&command, &outcome) {
             (Command::PlaceOrder(place), Outcome::Accepted(Answer::Order(order))) => {
                 self.meters.placed.increment(1);
                 if !order.status.is_shown() {
-                    self.baskets.insert(place.id, Basket { reply, credit });
+                    self.baskets.insert(place.id, caller);
                     return self.after(ctx);
                 }
             }
             (Command::PlaceOrder(_), Outcome::Refused(_)) => self.meters.refused.increment(1),
             (Command::AcceptParts { order, .. }, Outcome::Accepted(_)) => {
-                if let Some(Basket { reply, credit }) = self.baskets.remove(order) {
-                    let answer = Ok(outcome.clone());
-                    self.waiting.push(Waiting { reply, answer, _credit: credit });
+                if let Some(shopper) = self.baskets.remove(order) {
+                    self.waiting.push((shopper, Ok(outcome.clone())));
                 }
             }
             _ => {}
         }
         let promises_nothing = matches!(&outcome, Outcome::Refused(refusal) if !refusal.tells_state());
         if promises_nothing || self.journal.pending() == 0 {
-            answer(reply, Ok(outcome));
+            caller.answer(Ok(outcome));
         } else {
-            self.waiting.push(Waiting { reply, answer: Ok(outcome), _credit: credit });
+            self.waiting.push((caller, Ok(outcome)));
         }
         self.after(ctx);
     }
@@ -285,8 +292,8 @@ impl Owner {
         if events > 0 && !self.commit(events, ctx) {
             return;
         }
-        for Waiting { reply, answer: told, _credit } in self.waiting.drain(..) {
-            answer(reply, told);
+        for (caller, answer) in self.waiting.drain(..) {
+            caller.answer(answer);
         }
         for Read(look) in std::mem::take(&mut self.reads) {
             look(self);
@@ -298,8 +305,8 @@ impl Owner {
         match self.journal.commit() {
             Ok(committed) => self.committed(committed, events, began.elapsed()),
             Err(error) => {
-                tracing::error!(partition = self.gate.id().0, error = %chain_of(&error), "the journal failed; the owner ends");
-                self.last_breath.end = End::JournalFailed(chain_of(&error));
+                tracing::error!(partition = self.gate.id().0, error = %with_sources(&error), "the journal failed; the owner ends");
+                self.last_breath.end = End::JournalFailed(with_sources(&error));
                 self.waiting.clear();
                 ctx.terminate();
                 return false;
@@ -437,19 +444,4 @@ fn order_of(event: &Event) -> Option<OrderId> {
         }
         _ => None,
     }
-}
-
-fn answer(reply: oneshot::Sender<Reply>, answer: Reply) {
-    // A caller that went away has no use for its answer.
-    let _ = reply.send(answer);
-}
-
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -1,7 +1,7 @@
 //! Refusals: the named ways of saying no. A refusal is a value, not a breakage; it
 //! changes nothing and is not remembered, so the same key may be accepted later.
 
-use crate::ids::{OrderId, Sku};
+use crate::ids::{OrderId, PartitionId, Sku};
 use crate::order::OrderStatus;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,12 @@ pub enum Refusal {
     /// The deadline came before every partition had answered.
     #[error("the order's deadline came before it could be placed")]
     DeadlineBeforePlaced,
+    /// Another partition did not answer for its part in time.
+    #[error("partition {partition} did not answer in time")]
+    PartUnanswered {
+        /// Which.
+        partition: PartitionId,
+    },
     /// The part was ended by home before it was asked for.
     #[error("the part was ended before it was asked for")]
     PartEnded,
