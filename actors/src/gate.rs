@@ -12,14 +12,13 @@ use son7shop_engine::{Lsn, PartitionId};
 use son7shop_persistence::journal::Committed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Whether a partition serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GateState {
     Serving,
     Recovering,
-    Draining,
     /// For good, until somebody starts the program again.
     Closed(String),
 }
@@ -39,7 +38,7 @@ impl Drop for Credit {
 pub(crate) struct Gate {
     id: PartitionId,
     owner: ArcSwapOption<Addr<Owner>>,
-    state: Mutex<GateState>,
+    state: watch::Sender<GateState>,
     /// Orders that may still come under way.
     credits: AtomicU32,
     committed: Mutex<Committed>,
@@ -57,27 +56,31 @@ pub(crate) struct Gate {
 /// Wakes one follower, if it sleeps.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
+    raised: AtomicU64,
     asleep: AtomicBool,
     notify: Notify,
 }
 
 impl Signal {
-    pub(crate) fn raise(&self) {
-        if self.asleep.load(Ordering::Acquire) && self.asleep.swap(false, Ordering::AcqRel) {
+    fn raise(&self) {
+        self.raised.fetch_add(1, Ordering::SeqCst);
+        if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
             self.notify.notify_one();
         }
     }
 
-    /// Sleeps until raised. What `is_news` sees after the follower said that it sleeps is
-    /// not missed.
-    pub(crate) async fn wait(&self, is_news: impl Fn() -> bool) {
-        self.asleep.store(true, Ordering::Release);
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if is_news() {
-            self.asleep.store(false, Ordering::Release);
-            return;
+    /// How often it was raised; look before you read the news.
+    pub(crate) fn raised(&self) -> u64 {
+        self.raised.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps until it is raised once more than `seen`.
+    pub(crate) async fn wait(&self, seen: u64) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if self.raised() == seen {
+            self.notify.notified().await;
         }
-        self.notify.notified().await;
+        self.asleep.store(false, Ordering::SeqCst);
     }
 }
 
@@ -86,7 +89,7 @@ impl Gate {
         Self {
             id,
             owner: ArcSwapOption::empty(),
-            state: Mutex::new(GateState::Recovering),
+            state: watch::Sender::new(GateState::Recovering),
             credits: AtomicU32::new(credits),
             committed: Mutex::new(committed),
             news: Signal::default(),
@@ -112,17 +115,28 @@ impl Gate {
         self.owner.store(None);
     }
 
-    /// Goes on answering about what exists, and takes nothing new.
-    pub(crate) fn drain(&self) {
-        self.set_state(GateState::Draining);
-    }
-
     fn set_state(&self, state: GateState) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.state.send_replace(state);
     }
 
-    pub(crate) fn state(&self) -> GateState {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether callers are let in.
+    pub(crate) fn serves(&self) -> bool {
+        *self.state.borrow() == GateState::Serving
+    }
+
+    /// Returns once callers are let in, or never will be.
+    pub(crate) async fn until_open(&self) {
+        self.until(|state| matches!(state, GateState::Serving | GateState::Closed(_))).await;
+    }
+
+    /// Returns once nobody is let in any more.
+    pub(crate) async fn until_closed(&self) {
+        self.until(|state| matches!(state, GateState::Closed(_))).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&GateState) -> bool) {
+        // Fails only when the gate is gone, and it is ours.
+        let _ = self.state.subscribe().wait_for(|state| reached(state)).await;
     }
 
     /// The owner's address. One address for everybody: the library bounds mailboxes by
@@ -133,10 +147,10 @@ impl Gate {
 
     /// Why nobody is let in.
     pub(crate) fn closed(&self) -> ShopError {
-        let why = match self.state() {
-            GateState::Serving | GateState::Recovering => "recovering".to_owned(),
-            GateState::Draining => "draining".to_owned(),
-            GateState::Closed(why) => why,
+        let why = match &*self.state.borrow() {
+            GateState::Serving => "draining".to_owned(),
+            GateState::Recovering => "recovering".to_owned(),
+            GateState::Closed(why) => why.clone(),
         };
         ShopError::PartitionClosed { partition: self.id, why }
     }
@@ -154,7 +168,6 @@ impl Gate {
 
     pub(crate) fn publish(&self, committed: Committed, asks: bool) {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = committed;
-        std::sync::atomic::fence(Ordering::SeqCst);
         self.news.raise();
         if asks {
             self.asks.raise();

@@ -86,13 +86,14 @@ impl Actor for StockParticipant {
 impl State {
     async fn turn(&mut self) -> Result<(), ActorProcessingErr> {
         let home = Arc::clone(&self.args.home);
+        let raised = home.asks.raised();
         let committed = home.committed();
         self.read_on(committed.position.lsn).await?;
         while let Some(done) = self.asking.try_join_next() {
             self.under_way.remove(&done?);
         }
         self.settle()?;
-        let news = home.asks.wait(|| false);
+        let news = home.asks.wait(raised);
         tokio::select! {
             _ = tokio::time::timeout(LOOK, news) => {}
             Some(done) = self.asking.join_next() => { self.under_way.remove(&done?); }

@@ -104,13 +104,13 @@ impl State {
         if self.reader.is_none() {
             self.find_place().await?;
         }
-        let committed = self.args.gate.committed();
+        let gate = Arc::clone(&self.args.gate);
+        let raised = gate.news.raised();
+        let committed = gate.committed();
         let (frames_end, records) = self.read(committed).await?;
         let Some(after) = frames_end else {
             self.report(committed);
-            let gate = Arc::clone(&self.args.gate);
-            let news = gate.news.wait(|| gate.committed().position.lsn > committed.position.lsn);
-            if tokio::time::timeout(LOOK, news).await.is_ok() {
+            if tokio::time::timeout(LOOK, gate.news.wait(raised)).await.is_ok() {
                 tokio::time::sleep(GATHER).await;
             }
             return Ok(());
