@@ -5,7 +5,7 @@ use crate::shop::Shop;
 use crate::ShopError;
 use crate::error::with_sources;
 use son7shop_engine::{CustomerId, OrderId, OrderView, Time};
-use son7shop_persistence::store::{OrderCursor, OrderRow, OrdersPage as StorePage, Store, StoreError};
+use son7shop_persistence::store::{OrderCursor, OrdersPage as StorePage, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Shop {
         let cursor = after.map(|(placed_at, id)| OrderCursor { placed_at, id });
         let page = StorePage { customer: of.as_ref(), after: cursor, limit: limit.saturating_add(1) };
         let rows = self.store().await?.orders_page(&page).await.map_err(ShopError::from_store)?;
-        Ok(merge(rows.into_iter().map(view_of), newer, after, limit as usize))
+        Ok(merge(rows, newer, after, limit as usize))
     }
 
     pub(crate) async fn store(&self) -> Result<&Arc<dyn Store>, ShopError> {
@@ -58,13 +58,13 @@ impl ShopError {
 
 /// Of two views of an order the later one counts.
 fn merge(
-    rows: impl Iterator<Item = OrderView>,
+    rows: Vec<OrderView>,
     newer: Vec<OrderView>,
     after: Option<(Time, OrderId)>,
     limit: usize,
 ) -> OrdersPage {
     let mut orders: BTreeMap<(Time, OrderId), OrderView> = BTreeMap::new();
-    for view in rows.chain(newer) {
+    for view in rows.into_iter().chain(newer) {
         let place = (view.placed_at, view.id);
         let below = after.is_none_or(|after| place < after);
         if below && orders.get(&place).is_none_or(|known| known.lsn < view.lsn) {
@@ -75,20 +75,6 @@ fn merge(
     let orders: Vec<OrderView> = orders.into_values().rev().take(limit).collect();
     let next = orders.last().filter(|_| more).map(|last| (last.placed_at, last.id));
     OrdersPage { orders, next }
-}
-
-pub(crate) fn view_of(row: OrderRow) -> OrderView {
-    OrderView {
-        id: row.id,
-        customer: row.customer,
-        status: row.status,
-        lines: row.lines.into(),
-        total: row.total,
-        placed_at: row.placed_at,
-        deadline: row.deadline,
-        ended_at: row.ended_at,
-        lsn: row.lsn,
-    }
 }
 
 #[cfg(test)]
@@ -116,7 +102,7 @@ mod tests {
             orders.iter().map(|(at, lsn)| view(*at, *lsn, OrderStatus::Held)).collect()
         };
         let after = after.map(|at| (Time(at), view(at, 0, OrderStatus::Held).id));
-        let page = merge(of(rows).into_iter(), of(newer), after, limit);
+        let page = merge(of(rows), of(newer), after, limit);
         let got: Vec<(i64, u64)> = page.orders.iter().map(|order| (order.placed_at.0, order.lsn.0)).collect();
         assert_eq!((got.as_slice(), page.next.is_some()), (shown, more));
     }

@@ -46,18 +46,21 @@ impl Shop {
         let database = Arc::new(Database::at(settings.database_url.clone()));
         let positions = database_positions(&database).await?;
         let seed = rand::random();
-        let recovered = recover_all(&folder, &positions, seed).await?;
+        let folders: Vec<PartitionFolder> =
+            (0..folder.partitions()).filter_map(|partition| folder.partition(PartitionId(partition))).collect();
+        let recovered = recover_all(&folders, &positions, seed).await?;
 
         let plane = Plane::start(recovered.len()).map_err(|error| OpenError::new("starting the arbiters", error))?;
         let keys = Arc::new(KeyIndex::new(folder.partitions()));
         let gates: Gates = recovered.iter().map(|found| new_gate(found, &positions, &settings)).collect();
         let mut children = Vec::new();
-        for ((recovered, gate), arbiter) in recovered.into_iter().zip(gates.iter()).zip(plane.arbiters()) {
+        let owned = recovered.into_iter().zip(folders).zip(gates.iter()).zip(plane.arbiters());
+        for (((recovered, folder), gate), arbiter) in owned {
             keys.recover(&recovered.partition);
             let kept = Arc::new(Kept {
                 gate: Arc::clone(gate),
                 keys: Arc::clone(&keys),
-                folder: folder.partition(gate.id()),
+                folder,
                 arbiter: arbiter.clone(),
                 seed,
                 life: Mutex::new(Life::Recovered(Box::new(recovered))),
@@ -143,7 +146,7 @@ impl Shop {
 async fn open_folder(settings: &Settings, storage: Arc<dyn Storage>) -> Result<DataFolder, OpenError> {
     let path = settings.data_dir.clone();
     let options = settings.folder_options(rand::random());
-    let opened = tokio::task::spawn_blocking(move || DataFolder::open(storage, &path, options));
+    let opened = tokio::task::spawn_blocking(move || DataFolder::open(storage, &path, &options));
     let context = || format!("opening the data folder {}", settings.data_dir.display());
     opened
         .await
@@ -169,16 +172,14 @@ async fn database_positions(database: &Database) -> Result<Vec<(PartitionId, Pos
 
 /// Recovers every partition, side by side.
 async fn recover_all(
-    folder: &DataFolder,
+    folders: &[PartitionFolder],
     positions: &[(PartitionId, Position)],
     seed: u64,
 ) -> Result<Vec<Recovered>, OpenError> {
     let mut recovering = Vec::new();
-    for partition in (0..folder.partitions()).map(PartitionId) {
-        let partition_folder = folder.partition(partition);
-        let database = position_of(positions, partition);
-        recovering
-            .push(tokio::task::spawn_blocking(move || recover(partition, &partition_folder, database, seed)));
+    for folder in folders {
+        let (folder, database) = (folder.clone(), position_of(positions, folder.id()));
+        recovering.push(tokio::task::spawn_blocking(move || recover(&folder, database, seed)));
     }
     let mut recovered = Vec::new();
     for (partition, recovering) in recovering.into_iter().enumerate() {
@@ -190,11 +191,11 @@ async fn recover_all(
 }
 
 fn recover(
-    partition: PartitionId,
     folder: &PartitionFolder,
     database: Option<Position>,
     seed: u64,
 ) -> Result<Recovered, son7shop_persistence::journal::JournalError> {
+    let partition = folder.id();
     let mut told = Instant::now();
     let mut progress = |progress: Progress| {
         if told.elapsed() >= PROGRESS {

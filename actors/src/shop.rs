@@ -10,7 +10,7 @@ use actix::ArbiterHandle;
 use compact_str::CompactString;
 use son7shop_engine::{
     Answer, Basket, Command, CustomerId, LineRequest, OrderId, OrderStatus, OrderView, Outcome, PartitionId,
-    PlaceOrder, ProductView, Refusal, RequestKey, Requester, SaleTerms, Sku, Time, Won, partition_of,
+    PlaceOrder, ProductView, Refusal, RequestKey, Requester, SaleTerms, Sku, Won, partition_of,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -165,8 +165,7 @@ impl Shop {
 
     async fn forgotten_order(&self, order: OrderId, by: &Requester) -> Result<OrderView, ShopError> {
         let row = self.store().await?.order(order).await.map_err(ShopError::from_store)?;
-        row.map(crate::lists::view_of)
-            .filter(|view| by.may_see(&view.customer))
+        row.filter(|view| by.may_see(&view.customer))
             .ok_or_else(|| Refusal::UnknownOrder { order }.into())
     }
 

@@ -61,7 +61,7 @@ impl Actor for StockParticipant {
     type Arguments = Args;
 
     async fn pre_start(&self, me: ActorRef<Turn>, args: Args) -> Result<State, ActorProcessingErr> {
-        let cursor = Cursor::open(&args.folder, "stock");
+        let cursor = Cursor::new(&args.folder, "stock")?;
         let read = cursor.load()?.unwrap_or_default();
         args.home.set_settled(read);
         me.cast(Turn)?;

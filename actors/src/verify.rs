@@ -4,12 +4,11 @@
 //! nothing left to carry. It must never repair anything.
 
 use crate::database::Database;
-use crate::lists::view_of;
 use crate::upkeep::REMEMBER_MILLIS;
 use crate::{OpenError, Settings};
 use son7shop_engine::{OrderId, OrderStatus, OrderView, Partition, PartitionId, ProductView, Sku, Time, invariants};
 use son7shop_persistence::journal::{DataFolder, Position, Storage, inspect};
-use son7shop_persistence::store::{AuditRow, OrderRow, ProductRow};
+use son7shop_persistence::store::{AuditRow, ProductRow};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -56,9 +55,10 @@ fn replay_all(storage: Arc<dyn Storage>, path: &std::path::Path) -> Result<Vec<(
     let context = || format!("replaying the journal in {}", path.display());
     let folder = DataFolder::look(storage, path).map_err(|error| OpenError::new(context(), error))?;
     (0..folder.partitions())
-        .map(|partition| {
-            let (partition, position, _) = inspect::replay(&folder.partition(PartitionId(partition)), 0, &mut |_| {})
-                .map_err(|error| OpenError::new(context(), error))?;
+        .filter_map(|partition| folder.partition(PartitionId(partition)))
+        .map(|folder| {
+            let replayed = inspect::replay(&folder, 0, &mut |_| {});
+            let (partition, position, _) = replayed.map_err(|error| OpenError::new(context(), error))?;
             Ok((partition, position))
         })
         .collect()
@@ -116,14 +116,13 @@ impl Comparison {
         }
     }
 
-    fn order(&mut self, row: OrderRow) {
+    fn order(&mut self, in_database: OrderView) {
         self.found.orders += 1;
-        self.orders.insert(row.id);
-        let Some(partition) = self.partition(row.id.home()) else {
-            return self.differ(format!("order {}: its home is no partition of this shop", row.id));
-        };
-        let in_database = view_of(row);
         let id = in_database.id;
+        self.orders.insert(id);
+        let Some(partition) = self.partition(id.home()) else {
+            return self.differ(format!("order {id}: its home is no partition of this shop"));
+        };
         if in_database.status == OrderStatus::Opening {
             if !partition.is_opening(id) {
                 self.differ(format!("order {id}: opening in the database, not in the journal"));
