@@ -46,8 +46,7 @@ impl Shop {
         let database = Arc::new(Database::at(settings.database_url.clone()));
         let positions = database_positions(&database).await?;
         let seed = rand::random();
-        let folders: Vec<PartitionFolder> =
-            (0..folder.partitions()).filter_map(|partition| folder.partition(PartitionId(partition))).collect();
+        let folders: Vec<PartitionFolder> = folder.all().collect();
         let recovered = recover_all(&folders, &positions, seed).await?;
 
         let plane = Plane::start(recovered.len()).map_err(|error| OpenError::new("starting the arbiters", error))?;

@@ -54,8 +54,8 @@ pub async fn verify(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Ve
 fn replay_all(storage: Arc<dyn Storage>, path: &std::path::Path) -> Result<Vec<(Partition, Position)>, OpenError> {
     let context = || format!("replaying the journal in {}", path.display());
     let folder = DataFolder::look(storage, path).map_err(|error| OpenError::new(context(), error))?;
-    (0..folder.partitions())
-        .filter_map(|partition| folder.partition(PartitionId(partition)))
+    folder
+        .all()
         .map(|folder| {
             let replayed = inspect::replay(&folder, 0, &mut |_| {});
             let (partition, position, _) = replayed.map_err(|error| OpenError::new(context(), error))?;
