@@ -32,8 +32,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(crate) struct Running {
     root: ActorRef<Ask>,
     plane: Mutex<Plane>,
-    /// Holds the folder's lock.
-    _folder: DataFolder,
+    /// Holds the folder's lock until the shop is closed.
+    folder: Mutex<Option<DataFolder>>,
 }
 
 impl Shop {
@@ -78,7 +78,7 @@ impl Shop {
                 arbiters: plane.arbiters().to_vec(),
                 hold_millis: settings.hold_millis,
                 draining: AtomicBool::new(false),
-                running: Running { root, plane: Mutex::new(plane), _folder: folder },
+                running: Running { root, plane: Mutex::new(plane), folder: Mutex::new(Some(folder)) },
             }),
         };
         for gate in shop.inner.gates.iter() {
@@ -117,12 +117,15 @@ impl Shop {
         if left > 0 {
             tracing::warn!(events = left, "write-behind did not finish; it goes on after the next start");
         }
-        self.inner.running.root.stop(None);
+        if self.inner.running.root.stop_and_wait(None, None).await.is_err() {
+            tracing::error!("the supervisor had ended before");
+        }
         self.inner.database.close().await;
         let inner = Arc::clone(&self.inner);
         // Joins threads: not on a thread of the runtime.
         let stopped = tokio::task::spawn_blocking(move || {
             inner.running.plane.lock().unwrap_or_else(PoisonError::into_inner).stop();
+            drop(inner.running.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
         });
         if stopped.await.is_err() {
             tracing::error!("stopping the arbiters ended by a panic");
