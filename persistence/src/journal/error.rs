@@ -111,7 +111,7 @@ pub enum JournalError {
     /// Something that had been synced is not there any more, or not as it was written.
     #[error(
         "partition {partition}: the journal is damaged in segment {segment} at offset {offset} ({path}): {what}. \
-         Events after LSN {last_good} that were acknowledged would be lost, so nothing was started and nothing changed. \
+         Acknowledged events would be lost, so nothing was started and nothing was changed. \
          Restore the data folder from a copy that is not older than the database, or find out what changed the file; \
          `son7shop journal inspect` shows what is readable"
     )]
@@ -126,8 +126,6 @@ pub enum JournalError {
         path: PathBuf,
         /// What was expected and what is there.
         what: String,
-        /// The last event before the damage.
-        last_good: Lsn,
     },
     /// A segment that recovery needs is not there.
     #[error(
@@ -221,7 +219,9 @@ pub enum JournalError {
         oldest: Lsn,
     },
     /// A follower wants to start between two events of one frame.
-    #[error("partition {partition}: LSN {after} is inside the frame of LSN {first} to {last}; a follower stops at ends")]
+    #[error(
+        "partition {partition}: LSN {after} is inside the frame of LSN {first} to {last}; a follower stops at ends"
+    )]
     InsideFrame {
         /// Whose.
         partition: PartitionId,

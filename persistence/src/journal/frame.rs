@@ -22,8 +22,8 @@
 //!
 //! The chain hash after a frame is blake3 over all of its bytes, padding included.
 
+use super::JournalId;
 use super::position::Chain;
-use super::{JournalId, Position};
 use son7shop_engine::{Lsn, PartitionId};
 
 /// Bytes of a frame's header.
@@ -56,7 +56,8 @@ pub(crate) struct Header {
     pub before: Chain,
     /// Bytes of payload, without padding.
     pub payload: u32,
-    payload_crc: u32,
+    /// Checksum of payload and padding.
+    pub payload_crc: u32,
 }
 
 impl Header {
@@ -107,24 +108,6 @@ pub(crate) fn seal(frame: &mut [u8], payload: usize, header: &Header) -> Chain {
     let header_crc = crc32c::crc32c(&frame[..100]);
     frame[100..104].copy_from_slice(&header_crc.to_le_bytes());
     hash(frame)
-}
-
-impl Header {
-    /// A header for [`seal`].
-    pub(crate) fn new(epoch: u64, first: Lsn, count: u32, at: &Position, partition: PartitionId) -> Self {
-        Self {
-            journal: at.journal,
-            partition,
-            epoch,
-            first,
-            count,
-            unsynced: 0,
-            synced: at.lsn,
-            before: at.chain,
-            payload: 0,
-            payload_crc: 0,
-        }
-    }
 }
 
 /// The chain hash after a frame with these bytes.

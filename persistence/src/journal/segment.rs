@@ -137,14 +137,8 @@ fn header(journal: JournalId, partition: PartitionId, number: u64, size: u64) ->
 /// Gives the segment's size, or says why this is not segment `number` of `folder`.
 fn check_header(folder: &PartitionFolder, number: u64, bytes: &[u8], length: u64) -> Result<u64, JournalError> {
     let path = || folder.path().join(name(number));
-    let damaged = |what: String| JournalError::Damaged {
-        partition: folder.id(),
-        segment: number,
-        offset: 0,
-        path: path(),
-        what,
-        last_good: folder.last_good_hint(),
-    };
+    let damaged =
+        |what: String| JournalError::Damaged { partition: folder.id(), segment: number, offset: 0, path: path(), what };
     if bytes.len() < HEADER_BYTES as usize {
         return Err(damaged(format!("the file has only {length} bytes, not even its header")));
     }
