@@ -1,1 +1,3 @@
-//! x
+//! Where it is kept: journal, snapshots, database stores.
+
+pub mod journal;
