@@ -1,8 +1,8 @@
 //! The database: what follows the journal, for the shop's other software and for people.
 //!
-//! One trait, [`Store`]; one module for each dialect ([`sqlite`], [`mysql`], which is
+//! One trait, [`Store`]; one module for each dialect (`sqlite`, and `mysql`, which is
 //! MariaDB's too); one contract test suite that runs on all of them. What a batch of
-//! events means for the tables is worked out in [`plan`], once, for all dialects.
+//! events means for the tables is worked out in `plan`, once, for all dialects.
 //!
 //! A batch is one transaction, and the same transaction moves the partition's position
 //! row, by comparing it with where the batch starts. So a batch is in the database
@@ -12,16 +12,33 @@
 //! no event speaks of, and never skip an event. Nothing here is between an order and its
 //! answer.
 
+mod database;
 mod error;
+mod lent;
+mod link;
+mod migrations;
+mod mysql;
+mod plan;
+mod read;
+mod rows;
+mod sqlite;
+mod statements;
 mod types;
+mod values;
+mod write;
 
 pub use error::StoreError;
-pub use types::{AuditRow, AuditSink, Batch, OrderCursor, OrderRow, OrdersPage, ProductRow, SaleRow};
+pub use types::{AuditRow, AuditSink, Batch, OrderCursor, OrdersPage, ProductRow, SaleRow};
+pub use values::as_stored;
 
 use crate::Position;
+use database::Database;
 use futures_util::future::BoxFuture;
-use son7shop_engine::{OrderId, PartitionId};
+use mysql::MySqlDialect;
+use son7shop_engine::{OrderId, OrderView, PartitionId};
+use sqlite::SqliteDialect;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A database that follows the journal.
@@ -49,10 +66,10 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// One order with its lines; `None` also for a basket whose partitions have not all
     /// answered yet.
-    fn order(&self, id: OrderId) -> BoxFuture<'_, Result<Option<OrderRow>, StoreError>>;
+    fn order(&self, id: OrderId) -> BoxFuture<'_, Result<Option<OrderView>, StoreError>>;
 
     /// A page of orders with their lines, newest first by `(placed_at, id)`.
-    fn orders_page<'a>(&'a self, page: &'a OrdersPage<'a>) -> BoxFuture<'a, Result<Vec<OrderRow>, StoreError>>;
+    fn orders_page<'a>(&'a self, page: &'a OrdersPage<'a>) -> BoxFuture<'a, Result<Vec<OrderView>, StoreError>>;
 
     /// Shows `sink` everything that a replay can be compared with, in one consistent
     /// view of the database: first the positions, then the products by sku, then the
@@ -72,6 +89,17 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// [`StoreError::Url`] for an address that is none; [`StoreError::SchemaNewer`] for a
 /// database made by a newer version; retryable ones while the server cannot be reached.
 pub async fn connect(url: &str) -> Result<Arc<dyn Store>, StoreError> {
-    let _ = url;
-    Err(StoreError::Closed)
+    match url.split_once(':') {
+        Some(("sqlite", _)) => Ok(Arc::new(Database::new(SqliteDialect::open(url).await?))),
+        Some(("mysql" | "mariadb", _)) => Ok(Arc::new(Database::new(MySqlDialect::open(url).await?))),
+        _ => Err(StoreError::Url("it begins with none of sqlite:, mysql:// and mariadb://".to_owned())),
+    }
+}
+
+/// Opens the SQLite file at `path`, whatever characters the path has; otherwise as [`connect`].
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(Database::new(SqliteDialect::open_file(path).await?)))
 }

@@ -1,9 +1,7 @@
 //! What goes into a store and what comes out of it.
 
 use crate::Position;
-use son7shop_engine::{
-    CustomerId, Lsn, OrderId, OrderStatus, PartitionId, PricedLine, Record, SaleTerms, Sku, Stock, Time, Won,
-};
+use son7shop_engine::{CustomerId, Lsn, OrderId, OrderView, PartitionId, Record, SaleTerms, Sku, Stock, Time, Won};
 use std::ops::ControlFlow;
 
 /// Consecutive events of one partition, and the positions before and after them. Both
@@ -26,29 +24,6 @@ impl Batch<'_> {
     pub fn first_lsn(&self) -> Lsn {
         self.before.map_or(Lsn(0), |before| before.lsn).next()
     }
-}
-
-/// An order as the database has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderRow {
-    /// Its id; names the home partition.
-    pub id: OrderId,
-    /// Whose it is.
-    pub customer: CustomerId,
-    /// Where it stands.
-    pub status: OrderStatus,
-    /// All lines, by sku.
-    pub lines: Vec<PricedLine>,
-    /// The sum over all lines.
-    pub total: Won,
-    /// When it was placed.
-    pub placed_at: Time,
-    /// When an unpaid order gives its units back.
-    pub deadline: Time,
-    /// When it was confirmed, cancelled or expired.
-    pub ended_at: Option<Time>,
-    /// The last event that changed it, in its home's journal.
-    pub lsn: Lsn,
 }
 
 /// Where a page ends: the last order on it.
@@ -105,7 +80,7 @@ pub enum AuditRow {
     /// A product, with its stock and its sale.
     Product(ProductRow),
     /// An order, with its lines.
-    Order(OrderRow),
+    Order(OrderView),
 }
 
 /// Takes an audit's rows; `Break` ends it.
