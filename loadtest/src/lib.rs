@@ -1,1 +1,14 @@
-//! x
+//! The contention lab: load against this engine and against what people use instead.
+//!
+//! - [`drive`]: the load client, closed and open loop.
+//! - [`request`], [`answer`]: the little of HTTP/1.1 that it needs.
+//! - [`process`]: what a process costs: processor time, context switches, memory.
+//! - [`limits`]: open files.
+//!
+//! Knows no other crate of the workspace, so that every one of them may use it in its tests.
+
+pub mod answer;
+pub mod drive;
+pub mod limits;
+pub mod process;
+pub mod request;
