@@ -1,6 +1,7 @@
 //! Commands: what somebody asks of an owner. Imperative.
 
 use crate::Lsn;
+use crate::event::Lines;
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::money::Won;
 use crate::order::PricedLine;
@@ -9,7 +10,6 @@ use crate::refusal::Refusal;
 use crate::time::Time;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 /// Units of one product that a customer wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub struct PlaceOrder {
     /// The idempotency key.
     pub key: RequestKey,
     /// The lines that home owns, one for each product; at least one.
-    pub lines: SmallVec<[LineRequest; 1]>,
+    pub lines: Lines,
     /// The lines of other partitions; none for most orders.
     pub parts: Vec<PartRequest>,
     /// How long the units are set aside, in milliseconds; the deadline is
@@ -65,6 +65,17 @@ pub enum Requester {
     Customer(CustomerId),
     /// Whoever runs the shop.
     Admin,
+}
+
+impl Requester {
+    /// Whether an order of `owner` exists for this requester.
+    #[must_use]
+    pub fn may_see(&self, owner: &CustomerId) -> bool {
+        match self {
+            Self::Customer(customer) => customer == owner,
+            Self::Admin => true,
+        }
+    }
 }
 
 /// What somebody asks of an owner.
@@ -148,9 +159,9 @@ pub enum Command {
     },
     /// End the holds whose deadline has come.
     Tick,
-    /// Forget what ended at or before `ended_by` and lies at or below `stored`.
+    /// Forget what ended at or before `ended_by`, at or below `stored`.
     Forget {
-        /// The database has every event up to here.
+        /// The database, and everybody else who follows the journal, has every event up to here.
         stored: Lsn,
         /// Only what ended by then.
         ended_by: Time,

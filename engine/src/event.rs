@@ -3,6 +3,7 @@
 //! A changed event is a new variant **at the end**: the journal's codec numbers the
 //! variants in this order, and old journals are read for ever.
 
+use crate::Lsn;
 use crate::command::{LineRequest, PartRequest};
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::money::Won;
@@ -140,12 +141,8 @@ pub enum Event {
     },
     /// Orders, parts and keys that ended long ago, and that the database has, left memory.
     Forgotten {
-        /// Orders, with their keys.
-        orders: Vec<OrderId>,
-        /// Parts of other partitions' orders.
-        parts: Vec<OrderId>,
-        /// Keys of product creations and stock adjustments.
-        keys: Vec<[u8; 16]>,
+        /// Everything that ended at or below this position.
+        through: Lsn,
     },
 }
 

@@ -9,12 +9,15 @@
 //! know another crate of ours. Time, ids and hash seeds come in as arguments, so the
 //! same commands give the same events, byte for byte.
 
+pub mod basket;
 mod command;
 mod event;
 mod ids;
+pub mod invariants;
 mod map;
 mod money;
 mod order;
+mod partition;
 mod product;
 mod refusal;
 mod routing;
@@ -24,8 +27,9 @@ pub use command::{Command, LineRequest, PartHold, PartRequest, PlaceOrder, Reque
 pub use event::{Ended, Event, Lines, Record, Role};
 pub use ids::{CustomerId, IdError, OrderId, PartitionId, RequestKey, Sku};
 pub use money::{CURRENCY, Won};
-pub use order::{OrderStatus, PartStatus, PricedLine};
-pub use product::{MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, Product, Sale, SaleTerms, Stock};
+pub use order::{OrderStatus, OrderView, PartStatus, PricedLine, PricedLines};
+pub use partition::{Answer, Decision, Outcome, Partition, PartitionImage};
+pub use product::{MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, ProductView, SaleTerms, Stock};
 pub use refusal::Refusal;
 pub use routing::{Basket, partition_of};
 pub use time::Time;

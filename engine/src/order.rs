@@ -1,5 +1,6 @@
 //! Orders as their owner keeps them.
 
+use crate::Lsn;
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::money::Won;
 use crate::time::Time;
@@ -63,11 +64,14 @@ pub struct PricedLine {
     pub sale: u32,
 }
 
+/// Lines with their prices; most orders have one, so room for it is kept inline.
+pub type PricedLines = SmallVec<[PricedLine; 1]>;
+
 /// A line inside a partition: the product by its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub(crate) struct Line {
     /// Index of the product in its partition.
-    pub(crate) product: u32,
+    pub product: u32,
     /// Units; at least 1.
     pub quantity: u32,
     /// The price of one unit when the order was placed.
@@ -76,32 +80,29 @@ pub struct Line {
     pub sale: u32,
 }
 
-/// Most orders have one line: room for it is kept inline.
-pub(crate) type Lines = SmallVec<[Line; 1]>;
-
 /// An order at home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// Its id; names the home partition.
+pub(crate) struct Order {
     pub id: OrderId,
-    /// Whose it is.
     pub customer: CustomerId,
     /// The idempotency key it was placed under.
     pub key: RequestKey,
     /// The lines that home owns.
-    pub(crate) lines: Lines,
-    /// The lines that other partitions own, with their prices once those answered.
-    pub(crate) parts: Vec<(PartitionId, Vec<PricedLine>)>,
+    pub lines: SmallVec<[Line; 1]>,
+    /// Who else holds a part.
+    pub asked: Vec<PartitionId>,
+    /// The lines that other partitions own; empty until they answered.
+    pub part_lines: Vec<PricedLine>,
     /// The sum over all lines; fixed when the order is placed.
     pub total: Won,
-    /// Where it stands.
     pub status: OrderStatus,
-    /// When it was placed.
     pub placed_at: Time,
     /// When an unpaid order gives its units back; fixed when the order is placed.
     pub deadline: Time,
     /// When it was confirmed, cancelled or expired; meaningless before.
     pub ended_at: Time,
+    /// The last event that changed it.
+    pub lsn: Lsn,
 }
 
 /// Where a part hold stands.
@@ -118,13 +119,33 @@ pub enum PartStatus {
 /// The part of another partition's order that this partition owns. It has no deadline
 /// of its own: only the order's home ends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// Whose order it is; meaningless for a part released before it was asked for.
+pub(crate) struct Part {
+    /// Whose order it is; `None` for a part that was released before it was asked for.
     pub customer: Option<CustomerId>,
     /// The lines that this partition owns.
-    pub(crate) lines: Lines,
-    /// Where it stands.
+    pub lines: SmallVec<[Line; 1]>,
     pub status: PartStatus,
-    /// When it ended; meaningless while held.
-    pub ended_at: Time,
+}
+
+/// An order as it is shown: what an answer says and what the database keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderView {
+    /// Its id; names the home partition.
+    pub id: OrderId,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// All lines, by sku.
+    pub lines: PricedLines,
+    /// The sum over all lines.
+    pub total: Won,
+    /// When it was placed.
+    pub placed_at: Time,
+    /// When an unpaid order gives its units back.
+    pub deadline: Time,
+    /// When it was confirmed, cancelled or expired.
+    pub ended_at: Option<Time>,
+    /// The last event that changed it, in its home's journal.
+    pub lsn: Lsn,
 }

@@ -55,7 +55,7 @@ pub struct SaleTerms {
 
 /// A sale in force, with what each customer has taken in it.
 #[derive(Debug, Clone)]
-pub struct Sale {
+pub(crate) struct Sale {
     /// Its number among the partition's sales. An order line remembers it, so that a
     /// line from a deleted sale never counts in the next.
     pub number: u32,
@@ -68,14 +68,14 @@ pub struct Sale {
 impl Sale {
     /// Units that `customer` holds or has bought in this sale.
     #[must_use]
-    pub fn taken_by(&self, customer: &CustomerId) -> u32 {
+    pub(crate) fn taken_by(&self, customer: &CustomerId) -> u32 {
         self.taken.get(customer).copied().unwrap_or(0)
     }
 }
 
 /// A product as its owner keeps it.
 #[derive(Debug, Clone)]
-pub struct Product {
+pub(crate) struct Product {
     /// Its name in every call.
     pub sku: Sku,
     /// Its name for people.
@@ -86,4 +86,32 @@ pub struct Product {
     pub stock: Stock,
     /// Its flash sale. With a sale, the product sells only inside the window.
     pub sale: Option<Box<Sale>>,
+}
+
+/// A product as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductView {
+    /// Its name in every call.
+    pub sku: Sku,
+    /// Its name for people.
+    pub name: CompactString,
+    /// The unit price outside a sale.
+    pub price: Won,
+    /// Where its units are.
+    pub stock: Stock,
+    /// Its flash sale's terms.
+    pub sale: Option<SaleTerms>,
+}
+
+impl Product {
+    /// The product as it is shown.
+    pub(crate) fn view(&self) -> ProductView {
+        ProductView {
+            sku: self.sku.clone(),
+            name: self.name.clone(),
+            price: self.price,
+            stock: self.stock,
+            sale: self.sale.as_ref().map(|sale| sale.terms),
+        }
+    }
 }

@@ -77,6 +77,9 @@ pub enum Refusal {
         /// Where the order stands.
         status: OrderStatus,
     },
+    /// The request under this key has not been answered yet.
+    #[error("the request under this idempotency key is still running")]
+    StillRunning,
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,

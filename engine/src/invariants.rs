@@ -1,0 +1,70 @@
+//! What must hold of a partition after every step, by number. Tests, simulation and
+//! metrics ask the same question here.
+
+use crate::ids::{OrderId, Sku};
+use crate::partition::Partition;
+
+/// A broken invariant. Each variant's text begins with its number, which never changes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// 1: available + held + sold = supplied, none negative.
+    #[error("1 conservation: '{sku}' has {held} held and {sold} sold of {supplied} supplied")]
+    Conservation {
+        /// The product.
+        sku: Sku,
+        /// Units ever received.
+        supplied: u64,
+        /// Units under unpaid orders.
+        held: u64,
+        /// Units under confirmed orders.
+        sold: u64,
+    },
+    /// 2: held is the sum over the orders and parts that hold units.
+    #[error("2 holds: '{sku}' has {held} held, its orders hold {ordered}")]
+    Holds {
+        /// The product.
+        sku: Sku,
+        /// Units under unpaid orders, by the stock.
+        held: u64,
+        /// Units under unpaid orders, by the orders.
+        ordered: u64,
+    },
+    /// 3: sold is at least the sum over the confirmed orders and parts that are remembered.
+    #[error("3 sales: '{sku}' has {sold} sold, its confirmed orders took {ordered}")]
+    Sold {
+        /// The product.
+        sku: Sku,
+        /// Units sold, by the stock.
+        sold: u64,
+        /// Units sold, by the orders.
+        ordered: u64,
+    },
+    /// 4: what a sale counts for a customer covers what its remembered orders took in it.
+    #[error("4 limits: the sale of '{sku}' counts {counted}, its orders took {ordered}")]
+    Limits {
+        /// The product.
+        sku: Sku,
+        /// Units by the sale's counts.
+        counted: u64,
+        /// Units by the orders.
+        ordered: u64,
+    },
+    /// 5: one key, one order.
+    #[error("5 exactly once: order {order} is not the one that its key leads to")]
+    ExactlyOnce {
+        /// The order.
+        order: OrderId,
+    },
+    /// 6: every order that holds units has its deadline ahead.
+    #[error("6 deadlines: order {order} holds units and nothing will end it")]
+    Deadlines {
+        /// The order.
+        order: OrderId,
+    },
+}
+
+/// Looks at the whole partition; the first violation found, if any.
+pub fn check(partition: &Partition) -> Result<(), Violation> {
+    partition.check_stock()?;
+    partition.check_orders()
+}

@@ -1,0 +1,85 @@
+//! The invariants, computed from the partition's own state.
+
+use super::{KeyUse, Partition};
+use crate::invariants::Violation;
+use crate::order::{Line, OrderStatus, PartStatus};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// What the remembered orders and parts took of one product.
+#[derive(Clone, Copy, Default)]
+struct Ordered {
+    held: u64,
+    sold: u64,
+    in_sale: u64,
+}
+
+impl Partition {
+    pub(crate) fn check_stock(&self) -> Result<(), Violation> {
+        let ordered = self.ordered();
+        for (product, ordered) in self.products.iter().zip(ordered) {
+            let (sku, stock) = (product.sku.clone(), product.stock);
+            if stock.held.checked_add(stock.sold).is_none_or(|taken| taken > stock.supplied) {
+                let (supplied, held, sold) = (stock.supplied, stock.held, stock.sold);
+                return Err(Violation::Conservation { sku, supplied, held, sold });
+            }
+            if stock.held != ordered.held {
+                return Err(Violation::Holds { sku, held: stock.held, ordered: ordered.held });
+            }
+            if stock.sold < ordered.sold {
+                return Err(Violation::Sold { sku, sold: stock.sold, ordered: ordered.sold });
+            }
+            let counted =
+                product.sale.as_ref().map_or(0, |sale| sale.taken.values().map(|units| u64::from(*units)).sum());
+            if counted < ordered.in_sale {
+                return Err(Violation::Limits { sku, counted, ordered: ordered.in_sale });
+            }
+        }
+        Ok(())
+    }
+
+    fn ordered(&self) -> Vec<Ordered> {
+        let mut sums = vec![Ordered::default(); self.products.len()];
+        let mut add = |line: &Line, held: bool| {
+            let sum = &mut sums[line.product as usize];
+            let units = u64::from(line.quantity);
+            *(if held { &mut sum.held } else { &mut sum.sold }) += units;
+            let sale = self.products[line.product as usize].sale.as_ref();
+            if sale.is_some_and(|sale| sale.number == line.sale) {
+                sum.in_sale += units;
+            }
+        };
+        for order in self.orders.iter() {
+            match order.status {
+                OrderStatus::Opening | OrderStatus::Held => order.lines.iter().for_each(|line| add(line, true)),
+                OrderStatus::Confirmed => order.lines.iter().for_each(|line| add(line, false)),
+                OrderStatus::Cancelled | OrderStatus::Expired => {}
+            }
+        }
+        for part in self.parts.values() {
+            match part.status {
+                PartStatus::Held => part.lines.iter().for_each(|line| add(line, true)),
+                PartStatus::Confirmed => part.lines.iter().for_each(|line| add(line, false)),
+                PartStatus::Released => {}
+            }
+        }
+        sums
+    }
+
+    pub(crate) fn check_orders(&self) -> Result<(), Violation> {
+        let ahead: BTreeSet<_> = self.deadlines.iter().map(|Reverse(hold)| *hold).collect();
+        for order in self.orders.iter() {
+            let led_to = match self.keys.get(&order.key.key) {
+                Some(KeyUse::Order(at)) => self.orders.get(*at).map(|found| found.id),
+                _ => None,
+            };
+            if led_to != Some(order.id) {
+                return Err(Violation::ExactlyOnce { order: order.id });
+            }
+            if order.status.holds_units() && !ahead.contains(&(order.deadline, order.id)) {
+                return Err(Violation::Deadlines { order: order.id });
+            }
+        }
+        Ok(())
+    }
+}

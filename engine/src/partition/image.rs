@@ -1,0 +1,142 @@
+//! A partition as a snapshot keeps it. Equal states give equal bytes, whatever the maps'
+//! seeds were: everything is in a fixed order.
+
+use super::{Ended, KeyUse, Partition};
+use crate::ids::{CustomerId, OrderId, PartitionId, Sku};
+use crate::map::{Map, hasher};
+use crate::money::Won;
+use crate::order::{Order, Part};
+use crate::product::{Product, Sale, SaleTerms, Stock};
+use crate::time::Time;
+use crate::{Lsn, ids::RequestKey};
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+/// A partition's whole state, ready to be written or just read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionImage {
+    id: PartitionId,
+    lsn: Lsn,
+    time: Time,
+    sales: u32,
+    /// In the order in which they were created: lines name products by this index.
+    products: Vec<ProductImage>,
+    /// By id.
+    orders: Vec<Order>,
+    /// By order.
+    parts: Vec<(OrderId, Part)>,
+    /// Keys of products and adjustments, by key; an order has its own key.
+    keys: Vec<(RequestKey, u32, Stock)>,
+    ended: Vec<(Time, Lsn, Ended)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ProductImage {
+    sku: Sku,
+    name: CompactString,
+    price: Won,
+    stock: Stock,
+    sale: Option<SaleImage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SaleImage {
+    number: u32,
+    terms: SaleTerms,
+    /// By customer.
+    taken: Vec<(CustomerId, u32)>,
+}
+
+impl PartitionImage {
+    /// The partition that was pictured.
+    #[must_use]
+    pub const fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// The position of the last event in it.
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// The partition again; `seed` as in [`Partition::new`].
+    #[must_use]
+    pub fn restore(self, seed: u64) -> Partition {
+        let mut partition = Partition::new(self.id, seed);
+        partition.lsn = self.lsn;
+        partition.time = self.time;
+        partition.sales = self.sales;
+        for product in self.products {
+            partition.insert_product(product.restore(seed));
+        }
+        for order in self.orders {
+            partition.insert_order(order);
+        }
+        partition.parts.extend(self.parts);
+        for (RequestKey { key, request }, product, stock) in self.keys {
+            partition.keys.insert(key, KeyUse::Product { request, product, stock });
+        }
+        partition.ended = self.ended.into();
+        partition
+    }
+}
+
+impl ProductImage {
+    fn restore(self, seed: u64) -> Product {
+        let sale = self.sale.map(|sale| {
+            let mut taken = Map::with_hasher(hasher(seed));
+            taken.extend(sale.taken);
+            Box::new(Sale { number: sale.number, terms: sale.terms, taken })
+        });
+        Product { sku: self.sku, name: self.name, price: self.price, stock: self.stock, sale }
+    }
+}
+
+impl Partition {
+    /// The whole state, in a fixed order.
+    #[must_use]
+    pub fn image(&self) -> PartitionImage {
+        let mut orders: Vec<Order> = self.orders.iter().cloned().collect();
+        orders.sort_unstable_by_key(|order| order.id);
+        let mut parts: Vec<(OrderId, Part)> = self.parts.iter().map(|(id, part)| (*id, part.clone())).collect();
+        parts.sort_unstable_by_key(|(id, _)| *id);
+        let mut keys: Vec<(RequestKey, u32, Stock)> = self.keys.iter().filter_map(product_key).collect();
+        keys.sort_unstable_by_key(|(key, ..)| key.key);
+        PartitionImage {
+            id: self.id,
+            lsn: self.lsn,
+            time: self.time,
+            sales: self.sales,
+            products: self.products.iter().map(product_image).collect(),
+            orders,
+            parts,
+            keys,
+            ended: self.ended.iter().copied().collect(),
+        }
+    }
+}
+
+fn product_key((key, used): (&[u8; 16], &KeyUse)) -> Option<(RequestKey, u32, Stock)> {
+    match used {
+        KeyUse::Order(_) => None,
+        KeyUse::Product { request, product, stock } => {
+            Some((RequestKey { key: *key, request: *request }, *product, *stock))
+        }
+    }
+}
+
+fn product_image(product: &Product) -> ProductImage {
+    let sale = product.sale.as_ref().map(|sale| {
+        let mut taken: Vec<_> = sale.taken.iter().map(|(customer, units)| (customer.clone(), *units)).collect();
+        taken.sort_unstable();
+        SaleImage { number: sale.number, terms: sale.terms, taken }
+    });
+    ProductImage {
+        sku: product.sku.clone(),
+        name: product.name.clone(),
+        price: product.price,
+        stock: product.stock,
+        sale,
+    }
+}

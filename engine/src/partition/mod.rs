@@ -1,0 +1,269 @@
+//! A partition: products, their stock, and the orders whose home they are. A value.
+
+mod arena;
+mod check;
+mod decide;
+mod evolve;
+mod image;
+
+use crate::command::Command;
+use crate::event::{Event, Record};
+use crate::ids::{OrderId, PartitionId, Sku};
+use crate::map::{Map, hasher};
+use crate::order::{Line, Order, OrderStatus, OrderView, Part, PricedLine, PricedLines};
+use crate::product::{Product, ProductView, Stock};
+use crate::refusal::Refusal;
+use crate::time::Time;
+use crate::{Lsn, order::PartStatus};
+use arena::Arena;
+use smallvec::SmallVec;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+pub use image::PartitionImage;
+
+/// What an accepted or repeated command is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The product after the command.
+    Product(ProductView),
+    /// The order after the command.
+    Order(OrderView),
+    /// What a part holds, at which price.
+    Part(Vec<PricedLine>),
+    /// Nothing to show.
+    Done,
+}
+
+/// What [`Partition::decide`] says would happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// These events happen.
+    Accept(SmallVec<[Event; 1]>, Answer),
+    /// It happened before; nothing happens now.
+    Repeat(Answer),
+    /// Nothing happens.
+    Refuse(Refusal),
+    /// Holds have reached their deadline: [`Command::Tick`] comes first.
+    Overdue,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its events were applied.
+    Accepted(Answer),
+    /// It had been accepted before.
+    Repeated(Answer),
+    /// It changed nothing.
+    Refused(Refusal),
+}
+
+/// What an idempotency key led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum KeyUse {
+    /// An order; its request's digest is the order's own.
+    Order(u32),
+    /// A new product or a stock adjustment, with the stock that it was answered with.
+    Product { request: [u8; 16], product: u32, stock: Stock },
+}
+
+/// What leaves memory some time after it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Ended {
+    Order(OrderId),
+    Part(OrderId),
+    Key([u8; 16]),
+}
+
+/// Products, their stock and the orders whose home they are.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    id: PartitionId,
+    lsn: Lsn,
+    time: Time,
+    products: Vec<Product>,
+    by_sku: Map<Sku, u32>,
+    sorted: BTreeMap<Sku, u32>,
+    /// The number of the last sale.
+    sales: u32,
+    orders: Arena<Order>,
+    by_id: Map<OrderId, u32>,
+    keys: Map<[u8; 16], KeyUse>,
+    parts: Map<OrderId, Part>,
+    /// Orders that hold units, by deadline. One that ended early stays in until it comes
+    /// to the top; the top always holds units.
+    deadlines: BinaryHeap<Reverse<(Time, OrderId)>>,
+    /// What ended, in the order in which it did.
+    ended: VecDeque<(Time, Lsn, Ended)>,
+    seed: u64,
+}
+
+impl Partition {
+    /// An empty partition. `seed` is the hash maps' seed: nothing decided depends on it.
+    #[must_use]
+    pub fn new(id: PartitionId, seed: u64) -> Self {
+        Self {
+            id,
+            lsn: Lsn(0),
+            time: Time(0),
+            products: Vec::new(),
+            by_sku: Map::with_hasher(hasher(seed)),
+            sorted: BTreeMap::new(),
+            sales: 0,
+            orders: Arena::new(),
+            by_id: Map::with_hasher(hasher(seed)),
+            keys: Map::with_hasher(hasher(seed)),
+            parts: Map::with_hasher(hasher(seed)),
+            deadlines: BinaryHeap::new(),
+            ended: VecDeque::new(),
+            seed,
+        }
+    }
+
+    /// Which partition it is.
+    #[must_use]
+    pub const fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// The position of the last event applied.
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// The time of the last event applied.
+    #[must_use]
+    pub const fn time(&self) -> Time {
+        self.time
+    }
+
+    /// Decides `command` and applies what happened, passing each event to `record` first.
+    /// Holds whose deadline has come end before the command is decided. This is the one
+    /// way in for live traffic and simulation; recovery calls [`Partition::evolve`].
+    ///
+    /// `clock` may run backwards; the partition's time does not.
+    pub fn step(&mut self, clock: Time, command: &Command, mut record: impl FnMut(&Record)) -> Outcome {
+        let now = clock.max(self.time);
+        loop {
+            let (events, answer) = match self.decide(now, command) {
+                Decision::Accept(events, answer) => (events, Some(answer)),
+                Decision::Repeat(answer) => return Outcome::Repeated(answer),
+                Decision::Refuse(refusal) => return Outcome::Refused(refusal),
+                Decision::Overdue => (self.overdue(now).into_iter().collect(), None),
+            };
+            for event in events {
+                let happened = Record { at: now, event };
+                record(&happened);
+                self.evolve(&happened);
+            }
+            if let Some(answer) = answer {
+                return Outcome::Accepted(answer);
+            }
+        }
+    }
+
+    /// When the next hold ends, if none ends sooner.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+    }
+
+    /// The product, as it is shown.
+    #[must_use]
+    pub fn product(&self, sku: &Sku) -> Option<ProductView> {
+        self.find(sku).map(|at| self.products[at as usize].view())
+    }
+
+    /// Up to `limit` products after `after`, by sku.
+    pub fn products_after(&self, after: Option<&Sku>, limit: usize) -> Vec<ProductView> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.sorted
+            .range((after.map_or(Unbounded, Excluded), Unbounded))
+            .take(limit)
+            .map(|(_, at)| self.products[*at as usize].view())
+            .collect()
+    }
+
+    /// The order, as it is shown; none while it is opening.
+    #[must_use]
+    pub fn order(&self, id: OrderId) -> Option<OrderView> {
+        self.find_order(id).filter(|order| order.status != OrderStatus::Opening).map(|order| self.view(order))
+    }
+
+    /// The orders that other partitions have not answered for: after a crash home asks again.
+    pub fn opening_orders(&self) -> impl Iterator<Item = OrderId> {
+        self.orders.iter().filter(|order| order.status == OrderStatus::Opening).map(|order| order.id)
+    }
+
+    /// Whether home's order still waits for other partitions.
+    #[must_use]
+    pub fn is_opening(&self, id: OrderId) -> bool {
+        self.find_order(id).is_some_and(|order| order.status == OrderStatus::Opening)
+    }
+
+    /// Every order that is remembered, as it is shown; in no order. None that is opening.
+    pub fn orders(&self) -> impl Iterator<Item = OrderView> {
+        self.orders.iter().filter(|order| order.status != OrderStatus::Opening).map(|order| self.view(order))
+    }
+
+    /// Every part of another partition's order that is remembered; in no order.
+    pub fn parts(&self) -> impl Iterator<Item = (OrderId, PartStatus)> {
+        self.parts.iter().map(|(id, part)| (*id, part.status))
+    }
+
+    /// Every key that led to an order or a product, with the digest of its request.
+    pub fn keys(&self) -> impl Iterator<Item = crate::RequestKey> {
+        self.keys.iter().filter_map(|(key, used)| {
+            let request = match used {
+                KeyUse::Order(at) => self.orders.get(*at)?.key.request,
+                KeyUse::Product { request, .. } => *request,
+            };
+            Some(crate::RequestKey { key: *key, request })
+        })
+    }
+
+    /// How many orders hold units: each may still need room in the journal.
+    #[must_use]
+    pub fn open_holds(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    fn find(&self, sku: &Sku) -> Option<u32> {
+        self.by_sku.get(sku).copied()
+    }
+
+    fn find_order(&self, id: OrderId) -> Option<&Order> {
+        self.orders.get(*self.by_id.get(&id)?)
+    }
+
+    fn priced(&self, lines: &[Line]) -> impl Iterator<Item = PricedLine> {
+        lines.iter().map(|line| PricedLine {
+            sku: self.products[line.product as usize].sku.clone(),
+            quantity: line.quantity,
+            unit_price: line.unit_price,
+            sale: line.sale,
+        })
+    }
+
+    fn view(&self, order: &Order) -> OrderView {
+        let mut lines: PricedLines = self.priced(&order.lines).collect();
+        if !order.part_lines.is_empty() {
+            lines.extend(order.part_lines.iter().cloned());
+            lines.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
+        }
+        let ended = !order.status.holds_units();
+        OrderView {
+            id: order.id,
+            customer: order.customer.clone(),
+            status: order.status,
+            lines,
+            total: order.total,
+            placed_at: order.placed_at,
+            deadline: order.deadline,
+            ended_at: ended.then_some(order.ended_at),
+            lsn: order.lsn,
+        }
+    }
+}
