@@ -106,6 +106,17 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Parsed>, AnswerError> {
     Ok(found.map(|(body, len)| Parsed { status, retry_after: fields.retry_after, close: fields.close, len, body }))
 }
 
+/// The header lines at the start of `bytes`, names in lower case; none when there is no whole head.
+pub fn headers(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut head = httparse::Response::new(&mut lines);
+    if !matches!(head.parse(bytes), Ok(httparse::Status::Complete(_))) {
+        return Vec::new();
+    }
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    head.headers.iter().map(|line| (line.name.to_ascii_lowercase(), text(line.value))).collect()
+}
+
 /// The header fields that matter here.
 #[derive(Default)]
 struct Fields {
