@@ -137,7 +137,9 @@ pub(crate) fn open(
     folder.measure()?;
     drop(making);
     let segment = Segment::require(folder, number, true, "the journal goes on in it")?;
-    let mut journal = Journal::start(folder.clone(), segment, offset, replay.track);
+    let ahead = Segment::open(folder, number + 1, false)?.map_or(segment.size, |ahead| ahead.size);
+    let smallest = folder.segment_bytes().min(segment.size).min(ahead);
+    let mut journal = Journal::start(folder.clone(), segment, offset, replay.track, smallest);
     journal.take_epoch()?;
     report.epoch = journal.epoch();
     Ok(Recovered { partition: replay.partition, journal, report })

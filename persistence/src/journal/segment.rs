@@ -30,8 +30,9 @@ use std::path::PathBuf;
 
 /// Bytes of a segment's own header; the first frame starts here.
 pub(crate) const HEADER_BYTES: u64 = 64;
-/// The smallest segment: room for one frame of the largest size.
-pub const MIN_SEGMENT_BYTES: u64 = 1024 * 1024;
+/// The smallest segment. One below a mebibyte bounds frames, and with them events, to its
+/// own size; such small ones are for tests.
+pub const MIN_SEGMENT_BYTES: u64 = 4096;
 /// The largest segment.
 pub const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 const MAGIC: [u8; 8] = *b"S7segmt\n";
