@@ -17,11 +17,13 @@
 //!
 //! **After a failed sync** in the same process the caller names the last [`Committed`]
 //! place. Nothing behind it is believed or touched: the journal goes on in a new segment,
-//! whose first frame, by its chain hash, says where the one before ended.
+//! whose header says at which chain hash the one before was cut. Once that segment has its
+//! name, the cut holds, whatever a later start reads.
 
 use super::error::IoContext;
 use super::folder::PartitionFolder;
 use super::frame::Fault;
+use super::position::Chain;
 use super::replay::{End, Replay, describe};
 use super::scan::{self, Rest, Track};
 use super::segment::{self, Segment};
@@ -124,7 +126,7 @@ pub(crate) fn open(
     remove_temporaries(folder)?;
     let making = folder.making();
     let (number, offset) = match hints.cut_at {
-        Some(cut) => (start_behind(folder, cut)?, segment::HEADER_BYTES),
+        Some(cut) => (start_behind(folder, cut, replay.track.chain)?, segment::HEADER_BYTES),
         None => {
             repair(&replay, report.torn.as_ref())?;
             (replay.segment.number, replay.offset)
@@ -244,9 +246,9 @@ fn choose_base(folder: &PartitionFolder, segments: &[u64], seed: u64) -> Result<
 fn read_to_end(replay: &mut Replay<'_>, watch: &mut dyn FnMut(&Replay<'_>)) -> Result<Fault, JournalError> {
     loop {
         if let Some(next) = Segment::open(replay.folder, replay.segment.number + 1, false)?
-            && let Ok(header) = next.first_header()?
+            && let Ok(goes_on) = next.goes_on()?
         {
-            replay.through(&header, next, watch)?;
+            replay.through(goes_on, next, watch)?;
             continue;
         }
         return match replay.run(replay.segment.size, None, watch)? {
@@ -426,7 +428,7 @@ fn rewrite(segment: &Segment, from: u64, to: u64) -> Result<(), JournalError> {
 
 /// Makes a new segment directly behind the one that `cut` is in; what stood there was
 /// never known to be synced.
-fn start_behind(folder: &PartitionFolder, cut: Committed) -> Result<u64, JournalError> {
+fn start_behind(folder: &PartitionFolder, cut: Committed, chain: Chain) -> Result<u64, JournalError> {
     tracing::warn!(
         partition = folder.id().0,
         segment = cut.segment,
@@ -437,7 +439,7 @@ fn start_behind(folder: &PartitionFolder, cut: Committed) -> Result<u64, Journal
     for number in folder.segments()?.into_iter().rev().filter(|&number| number > cut.segment) {
         folder.remove(&segment::name(number))?;
     }
-    segment::make(folder, cut.segment + 1)?;
+    segment::make(folder, cut.segment + 1, Some(chain))?;
     Ok(cut.segment + 1)
 }
 

@@ -86,13 +86,7 @@ impl Journal {
 
     /// Goes on at `offset` of `segment`, after `track`. `smallest` is the size of the
     /// smallest segment that is there to be written.
-    pub(crate) fn start(
-        folder: PartitionFolder,
-        segment: Segment,
-        offset: u64,
-        track: Track,
-        smallest: u64,
-    ) -> Self {
+    pub(crate) fn start(folder: PartitionFolder, segment: Segment, offset: u64, track: Track, smallest: u64) -> Self {
         let batch = Batch {
             buffer: vec![0; BUFFER_BYTES],
             used: 0,
@@ -257,7 +251,7 @@ impl Journal {
         {
             let _making = self.folder.making();
             if state.ready.load(Ordering::Relaxed) < number {
-                segment::make(&self.folder, number)?;
+                segment::make(&self.folder, number, None)?;
                 state.ready.store(number, Ordering::Relaxed);
                 self.folder.measure()?;
             }
@@ -281,7 +275,7 @@ impl Preparer {
         if state.ready.load(Ordering::Relaxed) >= number {
             return Ok(false);
         }
-        let made = segment::make(&self.folder, number);
+        let made = segment::make(&self.folder, number, None);
         state.making_failed.store(made.is_err(), Ordering::Relaxed);
         made?;
         state.ready.store(number, Ordering::Relaxed);

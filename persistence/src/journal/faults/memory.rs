@@ -2,8 +2,8 @@
 //!
 //! The model is harsher than any disk that keeps [`Storage`]'s promises:
 //! - of each write since a file's last sync, any 512-byte sectors survive, each by itself;
-//! - of each name that was made, renamed or removed since its folder's last sync, the old
-//!   meaning or the new one survives, each by itself;
+//! - of the names made, renamed and removed since their folder's last sync, any changes
+//!   survive, each by itself (a rename is one change: whole, or not at all);
 //! - after a failed sync, the bytes are still read, but no later sync makes them durable
 //!   unless they are written again (as Linux does it);
 //! - a failed write leaves any first part of its bytes.
@@ -61,6 +61,35 @@ struct State {
 struct Folder {
     now: BTreeMap<String, u64>,
     durable: BTreeMap<String, u64>,
+    /// Changes since the last sync, oldest first.
+    pending: Vec<Change>,
+}
+
+/// What can happen to a folder's names.
+#[derive(Debug, Clone)]
+enum Change {
+    Made(String, u64),
+    Renamed(String, String, u64),
+    Removed(String),
+}
+
+impl Change {
+    fn apply(&self, names: &mut BTreeMap<String, u64>) {
+        match self {
+            Self::Made(name, file) => {
+                names.insert(name.clone(), *file);
+            }
+            Self::Renamed(from, to, file) => {
+                if names.get(from) == Some(file) {
+                    names.remove(from);
+                }
+                names.insert(to.clone(), *file);
+            }
+            Self::Removed(name) => {
+                names.remove(name);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -173,7 +202,10 @@ impl MemoryStorage {
         let state = self.state();
         let mut copy = State { next_file: state.next_file, ..State::default() };
         for (path, folder) in &state.folders {
-            copy.folders.insert(path.clone(), Folder { now: folder.now.clone(), durable: folder.now.clone() });
+            copy.folders.insert(
+                path.clone(),
+                Folder { now: folder.now.clone(), durable: folder.now.clone(), pending: Vec::new() },
+            );
             for file in folder.now.values() {
                 let now = state.files.get(file).map(|inode| inode.now.clone()).unwrap_or_default();
                 copy.files.insert(*file, Inode { durable: now.clone(), now, pending: Vec::new() });
@@ -198,17 +230,17 @@ fn missing(path: &Path) -> Error {
 }
 
 impl Folder {
-    /// Each name keeps its old meaning or gets its new one.
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.now);
+        self.pending.push(change);
+    }
+
+    /// Each change is durable or never was.
     fn settle(&mut self, draw: &mut Draw) {
-        let names: BTreeSet<String> = self.now.keys().chain(self.durable.keys()).cloned().collect();
-        for name in names {
-            if self.now.get(&name) == self.durable.get(&name) || draw.coin() {
-                continue;
+        for change in std::mem::take(&mut self.pending) {
+            if draw.coin() {
+                change.apply(&mut self.durable);
             }
-            match self.now.get(&name) {
-                Some(file) => self.durable.insert(name, *file),
-                None => self.durable.remove(&name),
-            };
         }
         self.now.clone_from(&self.durable);
     }
@@ -319,7 +351,7 @@ impl Storage for MemoryStorage {
         let (folder, name) = split(path);
         let file = state.next_file;
         state.next_file += 1;
-        state.folder(&folder)?.now.insert(name, file);
+        state.folder(&folder)?.change(Change::Made(name, file));
         state.files.insert(file, Inode::default());
         Ok(Box::new(MemoryFile { state: Arc::clone(&self.state), file, life: state.life }))
     }
@@ -328,9 +360,8 @@ impl Storage for MemoryStorage {
         let mut state = self.state();
         state.check(Call::Rename)?;
         let file = state.find(from)?;
-        let ((old_folder, old), (new_folder, new)) = (split(from), split(to));
-        state.folder(&old_folder)?.now.remove(&old);
-        state.folder(&new_folder)?.now.insert(new, file);
+        let ((folder, old), (_, new)) = (split(from), split(to));
+        state.folder(&folder)?.change(Change::Renamed(old, new, file));
         Ok(())
     }
 
@@ -339,7 +370,7 @@ impl Storage for MemoryStorage {
         state.check(Call::Remove)?;
         state.find(path)?;
         let (folder, name) = split(path);
-        state.folder(&folder)?.now.remove(&name);
+        state.folder(&folder)?.change(Change::Removed(name));
         Ok(())
     }
 
@@ -358,6 +389,7 @@ impl Storage for MemoryStorage {
         state.check(Call::SyncDir)?;
         let folder = state.folder(path)?;
         folder.durable.clone_from(&folder.now);
+        folder.pending.clear();
         Ok(())
     }
 
