@@ -73,6 +73,7 @@ impl World {
                     self.synced = Some(journal.committed());
                     self.journal = Some(journal);
                     drop(partition);
+                    self.check_repaired();
                     return;
                 }
                 // A storage that fails is no fault of the journal's: again, here or after a crash.
@@ -85,6 +86,20 @@ impl World {
                 Err(error) => panic!("seed {}: refused without a reason: {error}", self.seed),
             }
         }
+    }
+
+    /// What was repaired stays repaired: a process that dies right here finds nothing to do.
+    fn check_repaired(&mut self) {
+        if self.shop.rng.random_ratio(3, 4) {
+            return;
+        }
+        let last = self.synced;
+        self.kill();
+        let Recovered { journal, report, .. } = self.try_recover().unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
+        assert_eq!(report.torn, None, "seed {}: a tail was left", self.seed);
+        assert_eq!(Some(journal.committed().position), last.map(|last| last.position));
+        self.synced = Some(journal.committed());
+        self.journal = Some(journal);
     }
 
     fn try_recover(&mut self) -> Result<Recovered, JournalError> {

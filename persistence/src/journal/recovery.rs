@@ -25,12 +25,12 @@ use super::folder::PartitionFolder;
 use super::frame::Fault;
 use super::position::Chain;
 use super::replay::{End, Replay, describe};
-use super::scan::{self, Rest, Track};
+use super::scan::Track;
 use super::segment::{self, Segment};
 use super::snapshot::{self, Base, Unreadable};
 use super::storage::read_full;
 use super::writer::Journal;
-use super::{Committed, JournalError, Position, reader};
+use super::{Committed, JournalError, Position, judge};
 use son7shop_engine::{Lsn, Partition};
 use std::sync::atomic::Ordering;
 
@@ -175,15 +175,15 @@ pub(crate) fn read<'a>(
         Some(cut) => read_to_cut(&mut replay, cut, &mut watch)?,
         None => {
             let fault = read_to_end(&mut replay, &mut watch)?;
-            report.torn = judge(&mut replay, &fault, hints.database)?;
+            report.torn = judge::tail(&mut replay, &fault, hints.database)?;
             if from_snapshot && replay.frames == 0 {
                 return Err(replay.damaged("a snapshot ends here, and was made only because a frame follows".into()));
             }
         }
     }
-    check_known(&replay, known, "a snapshot")?;
+    judge::known(&replay, known, "a snapshot")?;
     if let Some(database) = hints.database {
-        check_database(&replay, base_position, database)?;
+        judge::database(&replay, base_position, database)?;
     }
     progress(Progress { bytes_done: total, bytes_total: total, lsn: replay.track.lsn });
     report.lsn = replay.track.lsn;
@@ -284,100 +284,6 @@ fn read_to_cut(
         return Err(replay.damaged(format!("what stands here is not what was synced as {:?}", cut.position)));
     }
     Ok(())
-}
-
-/// Decides what the bytes behind the last good frame are: nothing, a torn tail, or damage.
-fn judge(replay: &mut Replay<'_>, fault: &Fault, database: Option<Position>) -> Result<Option<TornTail>, JournalError> {
-    let offset = replay.offset;
-    let rest = scan::rest(&mut replay.window, &replay.segment, offset, &replay.track)?;
-    if let Some((at, first)) = rest.proof {
-        let what =
-            format!("{}, but the frame of LSN {first} at offset {at} proves that it was synced", describe(fault));
-        return Err(replay.damaged(what));
-    }
-    let torn_here = rest.dirty_end.map(|end| TornTail {
-        segment: replay.segment.number,
-        offset,
-        bytes: end - offset,
-        what: describe(fault),
-    });
-    let torn = judge_later_segments(replay, fault, torn_here)?;
-    if let (Some(torn), Some(database)) = (&torn, database)
-        && database.lsn > replay.track.lsn
-    {
-        return Err(replay.damaged(format!("{}, but the database has events up to LSN {}", torn.what, database.lsn)));
-    }
-    Ok(torn)
-}
-
-/// Segments behind the last good frame: one may have been made ahead, or hold the torn
-/// first write after a switch. Anything else in them is damage before them.
-fn judge_later_segments(
-    replay: &mut Replay<'_>,
-    fault: &Fault,
-    torn_here: Option<TornTail>,
-) -> Result<Option<TornTail>, JournalError> {
-    let mut torn = torn_here;
-    let here = replay.segment.number;
-    let last = replay.folder.segments()?.last().copied().unwrap_or(here);
-    for number in here + 1..=last {
-        let later = Segment::require(replay.folder, number, false, "a later one exists")?;
-        let Rest { dirty_end, proof } = scan::rest(&mut replay.window, &later, segment::HEADER_BYTES, &replay.track)?;
-        let Some(end) = dirty_end else { continue };
-        // A segment is written to only once the one before it is whole and synced.
-        if torn.is_some() || number > here + 1 {
-            let what = format!("{}, but segment {number} is written to, which proves it", describe(fault));
-            return Err(replay.damaged(what));
-        }
-        if let Some((at, first)) = proof {
-            let what =
-                format!("no frame starts the segment, but one of LSN {first} at offset {at} proves that one did");
-            return Err(replay.damaged_at(&later, segment::HEADER_BYTES, what));
-        }
-        torn = Some(TornTail {
-            segment: number,
-            offset: segment::HEADER_BYTES,
-            bytes: end - segment::HEADER_BYTES,
-            what: "the segment's first write is not whole".into(),
-        });
-    }
-    Ok(torn)
-}
-
-/// Something else remembers events up to `known`: the journal must have them.
-fn check_known(replay: &Replay<'_>, known: Option<Lsn>, what: &str) -> Result<(), JournalError> {
-    match known {
-        Some(known) if known > replay.track.lsn => {
-            Err(replay
-                .damaged(format!("{what} has events up to LSN {known}, which the journal does not have any more")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The database must have been filled from this journal, and not be ahead of it.
-fn check_database(
-    replay: &Replay<'_>,
-    (base, base_segment): (Position, u64),
-    database: Position,
-) -> Result<(), JournalError> {
-    let partition = replay.folder.id();
-    if database.lsn > replay.track.lsn {
-        return Err(JournalError::DatabaseAhead { partition, database: database.lsn, journal: replay.track.lsn });
-    }
-    let ours = if database.lsn == base.lsn {
-        Some(base)
-    } else if database.lsn > base.lsn {
-        replay.found
-    } else {
-        match reader::position_at(replay.folder, database.lsn, base_segment) {
-            Err(JournalError::BelowOldest { oldest, .. }) => {
-                return Err(JournalError::DatabaseBelowOldest { partition, database: database.lsn, oldest });
-            }
-            other => other?,
-        }
-    };
-    if ours == Some(database) { Ok(()) } else { Err(JournalError::DatabaseDiverged { partition, lsn: database.lsn }) }
 }
 
 /// Cuts off a torn tail and makes durable what was read.
