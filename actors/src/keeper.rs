@@ -6,9 +6,9 @@
 //! After a failed sync the journal is cut at the last place known to be on disk, whatever
 //! a read shows. While that happens the other partitions go on selling.
 
+use crate::error::with_sources;
 use crate::gate::{Gate, GateState};
 use crate::keys::KeyIndex;
-use crate::error::with_sources;
 use crate::owner::{End, Owner, Parts};
 use actix::{Actor as _, ArbiterHandle};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -70,8 +70,7 @@ impl Kept {
         *self.preparer.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal.preparer());
         let (ended, end) = watch::channel(None);
         self.set_life(Life::Owned(end.clone()));
-        let parts =
-            Parts { partition, journal, gate: Arc::clone(&self.gate), keys: Arc::clone(&self.keys), ended };
+        let parts = Parts { partition, journal, gate: Arc::clone(&self.gate), keys: Arc::clone(&self.keys), ended };
         // An arbiter that is gone drops the parts, and with them `ended`: an end like any other.
         self.arbiter.spawn_fn(move || drop(Owner::new(parts).start()));
         watch(me.clone(), end);
@@ -133,7 +132,11 @@ impl Actor for Keeper {
                     }
                     Err(error) if failed + 1 >= RECOVERIES_MAX => {
                         let why = format!("closed: {}", with_sources(&error));
-                        tracing::error!(partition, why, "the partition stays closed until the program is started again");
+                        tracing::error!(
+                            partition,
+                            why,
+                            "the partition stays closed until the program is started again"
+                        );
                         kept.gate.close(GateState::Closed(why));
                     }
                     Err(error) => {

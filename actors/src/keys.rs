@@ -56,12 +56,8 @@ impl KeyIndex {
         home: PartitionId,
     ) -> Result<(PartitionId, Option<Running>), Refusal> {
         let Some(mut shard) = self.shard(&key.key) else { return Ok((home, None)) };
-        let entry = shard.entry(key.key).or_insert(Entry {
-            partition: home,
-            request: key.request,
-            running: 0,
-            used: false,
-        });
+        let entry =
+            shard.entry(key.key).or_insert(Entry { partition: home, request: key.request, running: 0, used: false });
         if entry.request != key.request {
             return Err(Refusal::KeyReused);
         }

@@ -1,9 +1,9 @@
 //! Lists of orders: the database's rows, and what the owners know that it has not yet.
 
-use crate::calls::read;
-use crate::shop::Shop;
 use crate::ShopError;
+use crate::calls::read;
 use crate::error::with_sources;
+use crate::shop::Shop;
 use son7shop_engine::{CustomerId, OrderId, OrderView, Time};
 use son7shop_persistence::store::{OrderCursor, OrdersPage as StorePage, Store, StoreError};
 use std::collections::BTreeMap;
@@ -57,12 +57,7 @@ impl ShopError {
 }
 
 /// Of two views of an order the later one counts.
-fn merge(
-    rows: Vec<OrderView>,
-    newer: Vec<OrderView>,
-    after: Option<(Time, OrderId)>,
-    limit: usize,
-) -> OrdersPage {
+fn merge(rows: Vec<OrderView>, newer: Vec<OrderView>, after: Option<(Time, OrderId)>, limit: usize) -> OrdersPage {
     let mut orders: BTreeMap<(Time, OrderId), OrderView> = BTreeMap::new();
     for view in rows.into_iter().chain(newer) {
         let place = (view.placed_at, view.id);
@@ -97,7 +92,14 @@ mod tests {
     }
 
     /// Rows, what owners add, the cursor and the limit, and what the page shows.
-    fn check(rows: &[(i64, u64)], newer: &[(i64, u64)], after: Option<i64>, limit: usize, shown: &[(i64, u64)], more: bool) {
+    fn check(
+        rows: &[(i64, u64)],
+        newer: &[(i64, u64)],
+        after: Option<i64>,
+        limit: usize,
+        shown: &[(i64, u64)],
+        more: bool,
+    ) {
         let of = |orders: &[(i64, u64)]| -> Vec<OrderView> {
             orders.iter().map(|(at, lsn)| view(*at, *lsn, OrderStatus::Held)).collect()
         };

@@ -150,10 +150,7 @@ async fn open_folder(settings: &Settings, storage: Arc<dyn Storage>) -> Result<D
     let options = settings.folder_options(rand::random());
     let opened = tokio::task::spawn_blocking(move || DataFolder::open(storage, &path, &options));
     let context = || format!("opening the data folder {}", settings.data_dir.display());
-    opened
-        .await
-        .map_err(|error| OpenError::new(context(), error))?
-        .map_err(|error| OpenError::new(context(), error))
+    opened.await.map_err(|error| OpenError::new(context(), error))?.map_err(|error| OpenError::new(context(), error))
 }
 
 /// Where the database stands; nothing where it cannot be reached now.
@@ -208,7 +205,12 @@ fn recover(
     };
     let hints = OpenHints { database, ..OpenHints::default() };
     let recovered = Journal::open(folder, hints, seed, &mut progress)?;
-    tracing::info!(partition = partition.0, lsn = recovered.partition.lsn().0, epoch = recovered.journal.epoch(), "recovered");
+    tracing::info!(
+        partition = partition.0,
+        lsn = recovered.partition.lsn().0,
+        epoch = recovered.journal.epoch(),
+        "recovered"
+    );
     Ok(recovered)
 }
 
@@ -242,19 +244,14 @@ fn children_of(kept: &Arc<Kept>, gates: &Gates, database: &Arc<Database>) -> Vec
         child(format!("upkeep-{partition}"), || Upkeep, move || (Arc::clone(&upkeep), several)),
     ];
     if several {
-        let stock =
-            stock::Args { home: Arc::clone(&kept.gate), gates: Arc::clone(gates), folder: kept.folder.clone() };
+        let stock = stock::Args { home: Arc::clone(&kept.gate), gates: Arc::clone(gates), folder: kept.folder.clone() };
         children.push(child(format!("stock-{partition}"), || StockParticipant, move || stock.clone()));
     }
     children
 }
 
 /// A child that is started with `actor` and `args`, each time anew.
-fn child<A: Actor>(
-    name: String,
-    actor: fn() -> A,
-    args: impl Fn() -> A::Arguments + Send + Sync + 'static,
-) -> Child {
+fn child<A: Actor>(name: String, actor: fn() -> A, args: impl Fn() -> A::Arguments + Send + Sync + 'static) -> Child {
     let start: Start = Box::new(move |supervisor| {
         let args = args();
         Box::pin(async move {

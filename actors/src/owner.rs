@@ -12,12 +12,14 @@
 
 use crate::ShopError;
 use crate::clock;
-use crate::gate::{Credit, Gate};
 use crate::error::with_sources;
+use crate::gate::{Credit, Gate};
 use crate::keys::{KeyIndex, Running};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use metrics::{Counter, Histogram};
-use son7shop_engine::{Answer, Command, CustomerId, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal, Sku, basket};
+use son7shop_engine::{
+    Answer, Command, CustomerId, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal, Sku, basket,
+};
 use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

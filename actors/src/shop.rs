@@ -165,8 +165,7 @@ impl Shop {
 
     async fn forgotten_order(&self, order: OrderId, by: &Requester) -> Result<OrderView, ShopError> {
         let row = self.store().await?.order(order).await.map_err(ShopError::from_store)?;
-        row.filter(|view| by.may_see(&view.customer))
-            .ok_or_else(|| Refusal::UnknownOrder { order }.into())
+        row.filter(|view| by.may_see(&view.customer)).ok_or_else(|| Refusal::UnknownOrder { order }.into())
     }
 
     /// Starts selling a product.

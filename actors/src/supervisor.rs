@@ -93,7 +93,9 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         let (cell, why) = match event {
             SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
-            SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_else(|| "stopped".to_owned())),
+            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+                (cell, reason.unwrap_or_else(|| "stopped".to_owned()))
+            }
             _ => return Ok(()),
         };
         let place = state.children.iter().position(|kept| kept.running == Some(cell.get_id()));
@@ -112,7 +114,11 @@ fn ended(me: &ActorRef<Ask>, place: usize, kept: &mut Kept, why: &str) {
     metrics::counter!("son7_actor_restarts_total", "actor" => kept.child.name.clone()).increment(1);
     if kept.ends > ENDS_MAX {
         metrics::gauge!("son7_actors_given_up", "actor" => kept.child.name.clone()).set(1.0);
-        tracing::error!(actor = name, why, "given up after {ENDS_MAX} restarts; restart the program once the cause is gone");
+        tracing::error!(
+            actor = name,
+            why,
+            "given up after {ENDS_MAX} restarts; restart the program once the cause is gone"
+        );
         return;
     }
     let pause = PAUSE_MIN.saturating_mul(1 << (kept.ends - 1).min(10)).min(PAUSE_MAX);

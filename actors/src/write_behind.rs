@@ -189,7 +189,11 @@ impl State {
         self.report(self.args.gate.committed());
         self.reader = None;
         if self.retry == RETRY_MIN {
-            tracing::warn!(partition = self.args.gate.id().0, error = with_sources(error), "the database is away; selling goes on");
+            tracing::warn!(
+                partition = self.args.gate.id().0,
+                error = with_sources(error),
+                "the database is away; selling goes on"
+            );
         }
         tokio::time::sleep(self.retry).await;
         self.retry = (self.retry * 2).min(RETRY_MAX);
