@@ -22,6 +22,8 @@
 mod codec;
 pub mod cursor;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod folder;
 mod frame;
 mod position;
