@@ -6,6 +6,7 @@
 //! - [`program`], [`shop`]: the servers under test as programs.
 //! - [`process`]: what a process costs: processor time, context switches, memory.
 //! - [`limits`]: open files.
+//! - [`servers`]: MariaDB, MySQL and Redis, for tests and to compare with.
 //!
 //! Knows no other crate of the workspace, so that every one of them may use it in its tests.
 
@@ -17,4 +18,5 @@ pub mod metrics;
 pub mod process;
 pub mod program;
 pub mod request;
+pub mod servers;
 pub mod shop;
