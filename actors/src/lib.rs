@@ -34,11 +34,11 @@ mod shop;
 mod stock;
 mod supervisor;
 mod upkeep;
-// mod verify; waits for journal::inspect
+mod verify;
 mod write_behind;
 
 pub use error::{OpenError, ShopError};
 pub use lists::OrdersPage;
 pub use settings::Settings;
 pub use shop::{Done, NewProduct, Readiness, Shop};
-// pub use verify::{Verified, verify};
+pub use verify::{Verified, verify};

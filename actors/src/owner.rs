@@ -97,13 +97,16 @@ pub(crate) struct Stop;
 pub(crate) struct Panic;
 
 /// Why an owner ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum End {
-    /// It was told to.
+    /// Everything was flushed and answered first.
+    #[error("it was told to stop")]
     Stopped,
-    /// Its journal failed.
+    /// It said so with its last breath, and why.
+    #[error("its journal failed: {0}")]
     JournalFailed(String),
-    /// It panicked.
+    /// A defect.
+    #[error("it panicked")]
     Panicked,
 }
 
@@ -307,7 +310,6 @@ impl Owner {
         match self.journal.commit() {
             Ok(committed) => self.committed(committed, events, began.elapsed()),
             Err(error) => {
-                tracing::error!(partition = self.gate.id().0, error = %with_sources(&error), "the journal failed; the owner ends");
                 self.last_breath.end = End::JournalFailed(with_sources(&error));
                 self.waiting.clear();
                 ctx.terminate();

@@ -95,7 +95,8 @@ impl World {
         }
         let last = self.synced;
         self.kill();
-        let Recovered { journal, report, .. } = self.try_recover().unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
+        let Recovered { journal, report, .. } =
+            self.try_recover().unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
         assert_eq!(report.torn, None, "seed {}: a tail was left", self.seed);
         assert_eq!(Some(journal.committed().position), last.map(|last| last.position));
         self.synced = Some(journal.committed());

@@ -37,7 +37,8 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     for threads in &options.threads {
         let folder = tempfile::tempdir_in(&options.folder)?;
-        let storage: Arc<dyn Storage> = if options.no_sync { Arc::new(NoSync::default()) } else { Arc::new(DiskStorage) };
+        let storage: Arc<dyn Storage> =
+            if options.no_sync { Arc::new(NoSync::default()) } else { Arc::new(DiskStorage) };
         let shop = runtime.block_on(open(folder.path(), storage))?;
         let (orders, seconds) = run(&shop, *threads, Duration::from_secs_f64(options.seconds))?;
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
