@@ -24,6 +24,8 @@ mod database;
 mod error;
 mod gate;
 mod keeper;
+#[cfg(test)]
+mod keeper_tests;
 mod keys;
 mod lists;
 mod open;
