@@ -26,6 +26,8 @@ mod error;
 pub mod faults;
 mod folder;
 mod frame;
+pub mod inspect;
+mod judge;
 mod position;
 mod reader;
 mod recovery;
