@@ -9,6 +9,7 @@
 //! - [`program`], [`shop`]: the servers under test as programs.
 //! - [`process`]: what a process costs: processor time, context switches, memory.
 //! - [`limits`]: open files.
+//! - [`servers`]: MariaDB, MySQL and Redis, for tests and to compare with.
 //!
 //! Knows no other crate of the workspace, so that every one of them may use it in its tests.
 
@@ -23,4 +24,5 @@ pub mod prepared;
 pub mod process;
 pub mod program;
 pub mod request;
+pub mod servers;
 pub mod shop;

@@ -73,8 +73,11 @@ fn answer(request: PlaceOrder) -> impl warp::Reply {
     let lines: Vec<Line> = request
         .lines
         .into_iter()
-        .map(|line| {
-            Line { sku: line.sku, quantity: line.quantity, price, amount: price.saturating_mul(line.quantity.into()) }
+        .map(|line| Line {
+            sku: line.sku,
+            quantity: line.quantity,
+            price,
+            amount: price.saturating_mul(line.quantity.into()),
         })
         .collect();
     let order = Order {
