@@ -183,12 +183,15 @@ fn accepted(call: &str, response: Result<Response, ClientError>) -> Result<Respo
 
 /// A value as it may stand in a query: everything but unreserved characters escaped.
 fn query_value(value: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut text = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            text.push('%');
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
     }
     text

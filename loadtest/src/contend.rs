@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// How long an empty shop may take to serve.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long it may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const STOP_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Broken promises that are printed one by one.
 const VIOLATIONS_SHOWN: usize = 20;

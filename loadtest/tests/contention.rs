@@ -50,7 +50,7 @@ impl Toy {
     fn answer(&mut self, method: &str, path: &str, token: &str, key: &str, body: &Value) -> (u16, Value) {
         match (method, path.split('?').next().unwrap_or(path)) {
             ("POST", "/v1/products") => {
-                self.sku = body["sku"].as_str().unwrap().to_owned();
+                body["sku"].as_str().unwrap().clone_into(&mut self.sku);
                 self.price = body["price"].as_i64().unwrap();
                 self.units = body["on_hand"].as_u64().unwrap();
                 (201, json!({}))
@@ -75,8 +75,8 @@ impl Toy {
         self.sendings += 1;
         match self.fault {
             Fault::Breaks if self.sendings == 5 => return (500, json!({ "code": "internal" })),
-            Fault::IsBusy if self.sendings % 3 == 0 => return (503, json!({ "code": "overloaded" })),
-            Fault::IsDeciding if self.sendings % 3 == 0 => return (409, json!({ "code": "still_running" })),
+            Fault::IsBusy if self.sendings.is_multiple_of(3) => return (503, json!({ "code": "overloaded" })),
+            Fault::IsDeciding if self.sendings.is_multiple_of(3) => return (409, json!({ "code": "still_running" })),
             _ => {}
         }
         let known = self.keys.get(&(customer.to_owned(), key.to_owned()));

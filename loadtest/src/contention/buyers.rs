@@ -78,7 +78,7 @@ impl Layout {
 
     /// How often this connection sends each key.
     fn sendings(&self, connection: usize) -> u32 {
-        let has_or_is_twin = connection >= self.clients || connection % TWIN_EVERY == 0;
+        let has_or_is_twin = connection >= self.clients || connection.is_multiple_of(TWIN_EVERY);
         if self.repeat_keys && !has_or_is_twin { 2 } else { 1 }
     }
 
@@ -100,7 +100,7 @@ struct Buyer {
 /// All buyers of one thread.
 pub struct Buyers {
     layout: Layout,
-    buyers: Vec<Buyer>,
+    of_connection: Vec<Buyer>,
     /// What they were told, in the order of the answers.
     pub told: Vec<Told>,
     /// What was asked again.
@@ -120,21 +120,21 @@ struct Problem {
 impl Buyers {
     /// Buyers for every connection of the layout; `request` makes a connection's request.
     pub fn new(layout: Layout, mut request: impl FnMut(usize) -> Request) -> Self {
-        let buyers = (0..layout.connections())
+        let of_connection = (0..layout.connections())
             .map(|connection| Buyer { request: request(connection), begun: 0, sendings_left: 0, again: 0 })
             .collect();
-        Self { layout, buyers, told: Vec::new(), again: AgainCounts::default() }
+        Self { layout, of_connection, told: Vec::new(), again: AgainCounts::default() }
     }
 
     fn tell(&mut self, connection: usize, outcome: Outcome) -> Then {
-        let key = self.layout.key(connection, self.buyers[connection].begun - 1);
+        let key = self.layout.key(connection, self.of_connection[connection].begun - 1);
         self.told.push(Told { customer: self.layout.customer(connection), key, outcome });
         Then::Next
     }
 
     /// Sends again, or gives up.
     fn again_or(&mut self, connection: usize, pause: Duration, gives_up: impl FnOnce() -> String) -> Then {
-        let buyer = &mut self.buyers[connection];
+        let buyer = &mut self.of_connection[connection];
         buyer.again += 1;
         if buyer.again > AGAIN_MAX {
             let outcome = Outcome::Unexpected(format!("given up after {AGAIN_MAX} times: {}", gives_up()));
@@ -146,7 +146,7 @@ impl Buyers {
 
 impl Workload for Buyers {
     fn prepare(&mut self, connection: usize) -> bool {
-        let buyer = &mut self.buyers[connection];
+        let buyer = &mut self.of_connection[connection];
         buyer.again = 0;
         if buyer.sendings_left == 0 {
             if buyer.begun == self.layout.requests {
@@ -161,7 +161,7 @@ impl Workload for Buyers {
     }
 
     fn bytes(&self, connection: usize) -> &[u8] {
-        self.buyers[connection].request.bytes()
+        self.of_connection[connection].request.bytes()
     }
 
     fn answered(&mut self, connection: usize, answer: Answer<'_>) -> Then {
@@ -215,7 +215,7 @@ mod tests {
     fn keys(buyers: &mut Buyers, connection: usize) -> Vec<String> {
         let mut keys = Vec::new();
         while buyers.prepare(connection) {
-            keys.push(buyers.buyers[connection].request.key());
+            keys.push(buyers.of_connection[connection].request.key());
             assert_eq!(buyers.answered(connection, answer(409, "{\"code\":\"sold_out\"}")), Then::Next);
         }
         keys

@@ -197,12 +197,21 @@ pub fn sellable(units: u64, limit: Option<u64>, demand: &[u64]) -> u64 {
     demand.iter().map(|wanted| limit.map_or(*wanted, |limit| limit.min(*wanted))).sum::<u64>().min(units)
 }
 
+/// What all sendings of one key were told.
+#[derive(Default)]
+struct Answers<'a> {
+    /// Different orders.
+    ids: Vec<&'a str>,
+    /// The last refusal's code.
+    refusal: Option<&'a str>,
+}
+
 /// One key, one answer. Gives the acknowledged orders, with whose they are.
 fn check_answers<'a>(evidence: &'a Evidence, violations: &mut Vec<Violation>) -> HashMap<&'a str, usize> {
     let mut unexpected: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut keys: BTreeMap<(usize, u64), (Vec<&str>, Option<&str>)> = BTreeMap::new();
+    let mut keys: BTreeMap<(usize, u64), Answers<'_>> = BTreeMap::new();
     for told in &evidence.told {
-        let (ids, refusal) = keys.entry((told.customer, told.key)).or_default();
+        let Answers { ids, refusal } = keys.entry((told.customer, told.key)).or_default();
         match &told.outcome {
             Outcome::Accepted(id) if ids.contains(&id.as_str()) => {}
             Outcome::Accepted(id) => ids.push(id),
@@ -218,7 +227,7 @@ fn check_answers<'a>(evidence: &'a Evidence, violations: &mut Vec<Violation>) ->
         violations.push(Violation::KeysUnanswered { demanded, answered });
     }
     let mut owners = HashMap::new();
-    for ((customer, key), (ids, refusal)) in keys {
+    for ((customer, key), Answers { ids, refusal }) in keys {
         if ids.len() > 1 {
             let ids = ids.iter().map(|id| (*id).to_owned()).collect();
             violations.push(Violation::TwoOrders { customer, key, ids });

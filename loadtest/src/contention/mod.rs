@@ -20,7 +20,7 @@ use std::time::Duration;
 const PRICE: i64 = 10_000;
 
 /// The whole run ends within this time, whatever the server does.
-const RUN_MAX: Duration = Duration::from_secs(300);
+const RUN_MAX: Duration = Duration::from_mins(5);
 
 /// What is contended for and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
