@@ -14,6 +14,9 @@ pub enum ShopError {
     /// The owner died before it answered: ask again with the same key.
     #[error("the outcome is unknown; ask again with the same key")]
     OutcomeUnknown,
+    /// An order has at least one line.
+    #[error("an order has at least one line")]
+    EmptyOrder,
     /// The partition is not open: recovering, or closed after a failure.
     #[error("partition {partition} is {why}")]
     PartitionClosed {
@@ -45,4 +48,21 @@ pub enum OpenError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl OpenError {
+    pub(crate) fn new(context: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Failed { context: context.into(), source: Box::new(source) }
+    }
+}
+
+/// An error with everything that it came from, in one line.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }

@@ -1,9 +1,46 @@
-//! Who does it: owners, keepers, supervisors, write-behind.
+//! Who does it: owners, keepers, supervisors, participants, write-behind.
+//!
+//! Two libraries, each for what it is good at. **actix** holds the hot path: one owner for
+//! each partition, on an arbiter, where nothing awaits. **ractor** holds everything that
+//! may fail, under supervision:
+//!
+//! ```text
+//! supervisor                       restarts its children with backoff, gives up loudly
+//! ├── keeper-N                     sees to it that partition N has an owner, never two
+//! │     ╰┄ owner (actix)           decides; on the arbiter that also serves HTTP
+//! ├── write-behind-N               carries N's committed events to the database
+//! ├── upkeep-N                     segments, snapshots, removal, forgetting
+//! └── stock-N                      asks other partitions what N's events ask of them
+//!                                  (only where there are several partitions)
+//! ```
+//!
+//! Nothing of ractor stands between an order and its answer. An owner waits for nothing
+//! but its journal. This crate must never decide what the engine decides, and never show
+//! anybody what is not on disk.
 
+mod calls;
+mod clock;
+mod database;
 mod error;
+mod gate;
+mod keeper;
+#[cfg(test)]
+mod keeper_tests;
+mod keys;
+mod lists;
+mod open;
+mod owner;
+mod plane;
 mod settings;
 mod shop;
+mod stock;
+mod supervisor;
+mod upkeep;
+mod verify;
+mod write_behind;
 
 pub use error::{OpenError, ShopError};
+pub use lists::OrdersPage;
 pub use settings::Settings;
-pub use shop::{Done, NewProduct, OrdersPage, Readiness, Shop};
+pub use shop::{Done, NewProduct, Readiness, Shop};
+pub use verify::{Verified, verify};

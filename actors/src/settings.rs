@@ -1,5 +1,6 @@
 //! What a shop is opened with. Plain values: where they come from is the binary's business.
 
+use son7shop_persistence::journal::FolderOptions;
 use std::path::PathBuf;
 
 /// What a shop is opened with.
@@ -32,6 +33,18 @@ impl Default for Settings {
             orders_max: 8192,
             journal_limit_bytes: 8 << 30,
             segment_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Settings {
+    /// What the data folder is opened with; `new_id`: the identity of a new one.
+    pub(crate) fn folder_options(&self, new_id: [u8; 16]) -> FolderOptions {
+        FolderOptions {
+            partitions: self.partitions,
+            new_id,
+            segment_bytes: self.segment_bytes,
+            limit_bytes: self.journal_limit_bytes,
         }
     }
 }

@@ -1,12 +1,22 @@
 //! The face of this crate: verbs for callers, never a mailbox.
 
-use crate::{OpenError, Settings, ShopError};
+use crate::calls::{self, Gates, decide, decide_for, read};
+use crate::database::Database;
+use crate::gate::Gate;
+use crate::keys::KeyIndex;
+use crate::owner::{Caller, Reply};
+use crate::{ShopError, clock};
 use actix::ArbiterHandle;
 use compact_str::CompactString;
 use son7shop_engine::{
-    CustomerId, LineRequest, OrderId, OrderView, ProductView, RequestKey, Requester, SaleTerms, Sku, Time, Won,
+    Answer, Basket, Command, CustomerId, LineRequest, OrderId, OrderStatus, OrderView, Outcome, PartitionId,
+    PlaceOrder, ProductView, Refusal, RequestKey, Requester, SaleTerms, Sku, Won, partition_of,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How often an order id is drawn anew when it is taken.
+const DRAWS_MAX: u32 = 3;
 
 /// An accepted call, or one that had been accepted before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,15 +42,6 @@ pub struct NewProduct {
     pub key: Option<RequestKey>,
 }
 
-/// One page of orders, newest first.
-#[derive(Debug, Clone)]
-pub struct OrdersPage {
-    /// The orders.
-    pub orders: Vec<OrderView>,
-    /// Where the next page begins, if there is one: the last order's (placed_at, id).
-    pub next: Option<(Time, OrderId)>,
-}
-
 /// Whether the shop serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
@@ -52,20 +53,32 @@ pub enum Readiness {
 
 /// The shop: every partition's owner, and what stands behind them. Cheap to clone.
 #[derive(Clone)]
-pub struct Shop(Arc<()>);
+pub struct Shop {
+    pub(crate) inner: Arc<Inner>,
+}
 
-#[allow(unused_variables, clippy::unused_async, clippy::todo)]
+pub(crate) struct Inner {
+    pub(crate) gates: Gates,
+    pub(crate) keys: Arc<KeyIndex>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) arbiters: Vec<ArbiterHandle>,
+    pub(crate) hold_millis: i64,
+    pub(crate) draining: AtomicBool,
+    pub(crate) running: crate::open::Running,
+}
+
 impl Shop {
-    /// Recovers every partition and opens the database; serves when it returns. Blocks
-    /// the calling thread for as long as the journals are; logs its progress.
-    pub async fn open(settings: Settings) -> Result<Self, OpenError> {
-        todo!()
+    /// How many partitions the data folder was made with.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        u16::try_from(self.inner.gates.len()).unwrap_or(u16::MAX)
     }
 
     /// The data plane: one handle for each arbiter, on which accept loops are spawned
     /// (`handle.spawn_fn(|| { tokio::task::spawn_local(..); })`).
+    #[must_use]
     pub fn arbiters(&self) -> &[ArbiterHandle] {
-        todo!()
+        &self.inner.arbiters
     }
 
     /// Sets units aside for a customer.
@@ -75,37 +88,91 @@ impl Shop {
         key: RequestKey,
         lines: Vec<LineRequest>,
     ) -> Result<Done<OrderView>, ShopError> {
-        todo!()
+        let basket = Basket::new(lines, self.partitions()).ok_or(ShopError::EmptyOrder)?;
+        let mut place = PlaceOrder {
+            id: draw_order_id(basket.home),
+            customer,
+            key,
+            lines: basket.lines,
+            parts: basket.parts,
+            hold_millis: self.inner.hold_millis,
+        };
+        for _ in 0..DRAWS_MAX {
+            match self.try_place(basket.home, place.clone()).await {
+                Ok(Outcome::Refused(Refusal::OrderIdTaken)) => place.id = draw_order_id(basket.home),
+                reply => return done(reply, order_view),
+            }
+        }
+        Err(ShopError::Refused(Refusal::OrderIdTaken))
+    }
+
+    async fn try_place(&self, home: PartitionId, place: PlaceOrder) -> Reply {
+        let home = self.gate(home)?;
+        if self.inner.draining.load(Ordering::Relaxed) {
+            return Err(home.closed());
+        }
+        let (partition, running) = self.inner.keys.begin(place.key, home.id())?;
+        let gate = self.gate(partition)?;
+        let credit = match gate.credit() {
+            Ok(credit) => credit,
+            Err(error) => {
+                running.into_iter().for_each(|running| running.end(false));
+                return Err(error);
+            }
+        };
+        let (caller, answer) = Caller::new(Some(credit), running);
+        decide_for(gate, Command::PlaceOrder(place), caller, answer).await
     }
 
     /// Ends a held order and gives its units back.
     pub async fn cancel_order(&self, order: OrderId, by: Requester) -> Result<OrderView, ShopError> {
-        todo!()
+        let command = Command::CancelOrder { order, by: by.clone() };
+        self.end_order(order, by, command, OrderStatus::Cancelled).await
     }
 
     /// Sells a held order's units: it was paid by other means.
     pub async fn confirm_order(&self, order: OrderId) -> Result<OrderView, ShopError> {
-        todo!()
+        self.end_order(order, Requester::Admin, Command::ConfirmOrder { order }, OrderStatus::Confirmed).await
+    }
+
+    async fn end_order(
+        &self,
+        order: OrderId,
+        by: Requester,
+        command: Command,
+        wanted: OrderStatus,
+    ) -> Result<OrderView, ShopError> {
+        let home = self.home(order)?;
+        match done(decide(home, command).await, order_view) {
+            // The owner may have forgotten it: then it ended long ago, and the database knows how.
+            Err(ShopError::Refused(Refusal::UnknownOrder { .. })) => {
+                let view = self.forgotten_order(order, &by).await?;
+                let status = view.status;
+                if status == wanted { Ok(view) } else { Err(Refusal::WrongState { status }.into()) }
+            }
+            answer => answer.map(|done| done.value),
+        }
     }
 
     /// An order: from its owner until the database has it.
     pub async fn order(&self, order: OrderId, by: Requester) -> Result<OrderView, ShopError> {
-        todo!()
+        match read(self.home(order)?, move |owner| owner.order(order)).await? {
+            Some(view) if by.may_see(&view.customer) => Ok(view),
+            Some(_) => Err(Refusal::UnknownOrder { order }.into()),
+            None => self.forgotten_order(order, &by).await,
+        }
     }
 
-    /// Orders, newest first by (placed_at, id), below `after`; `of`: only this customer's.
-    pub async fn orders(
-        &self,
-        of: Option<CustomerId>,
-        after: Option<(Time, OrderId)>,
-        limit: u32,
-    ) -> Result<OrdersPage, ShopError> {
-        todo!()
+    async fn forgotten_order(&self, order: OrderId, by: &Requester) -> Result<OrderView, ShopError> {
+        let row = self.store().await?.order(order).await.map_err(ShopError::from_store)?;
+        row.filter(|view| by.may_see(&view.customer)).ok_or_else(|| Refusal::UnknownOrder { order }.into())
     }
 
     /// Starts selling a product.
     pub async fn create_product(&self, product: NewProduct) -> Result<Done<ProductView>, ShopError> {
-        todo!()
+        let NewProduct { sku, name, price, on_hand, key } = product;
+        let home = partition_of(&sku, self.partitions());
+        self.keyed(home, key, Command::CreateProduct { sku, name, price, on_hand, key }).await
     }
 
     /// Adds units (or takes out: a negative delta).
@@ -116,38 +183,108 @@ impl Shop {
         reason: CompactString,
         key: RequestKey,
     ) -> Result<Done<ProductView>, ShopError> {
-        todo!()
+        let home = partition_of(&sku, self.partitions());
+        self.keyed(home, Some(key), Command::AdjustStock { sku, delta, reason, key }).await
     }
 
-    /// Puts a product on sale or changes its sale; `only_if` sees the product first
-    /// (`If-Match`): refusing there changes nothing.
+    async fn keyed(
+        &self,
+        home: PartitionId,
+        key: Option<RequestKey>,
+        command: Command,
+    ) -> Result<Done<ProductView>, ShopError> {
+        let (partition, running) = match key {
+            Some(key) => self.inner.keys.begin(key, home)?,
+            None => (home, None),
+        };
+        let (caller, answer) = Caller::new(None, running);
+        done(decide_for(self.gate(partition)?, command, caller, answer).await, product_view)
+    }
+
+    /// Puts a product on sale or changes its sale.
     pub async fn set_sale(&self, sku: Sku, terms: SaleTerms) -> Result<ProductView, ShopError> {
-        todo!()
+        let gate = self.owner_of(&sku)?;
+        done(decide(gate, Command::SetSale { sku, terms }).await, product_view).map(|done| done.value)
     }
 
     /// Ends a product's sale.
     pub async fn delete_sale(&self, sku: Sku) -> Result<ProductView, ShopError> {
-        todo!()
+        let gate = self.owner_of(&sku)?;
+        done(decide(gate, Command::DeleteSale { sku }).await, product_view).map(|done| done.value)
     }
 
     /// A product with its stock.
     pub async fn product(&self, sku: Sku) -> Result<ProductView, ShopError> {
-        todo!()
+        let gate = self.owner_of(&sku)?;
+        let wanted = sku.clone();
+        let found = read(gate, move |owner| owner.product(&wanted)).await?;
+        found.ok_or_else(|| Refusal::UnknownProduct { sku }.into())
     }
 
     /// Up to `limit` products after `after`, by sku, over all partitions.
     pub async fn products(&self, after: Option<Sku>, limit: u32) -> Result<Vec<ProductView>, ShopError> {
-        todo!()
+        let mut products = Vec::new();
+        for gate in self.inner.gates.iter() {
+            let after = after.clone();
+            products.extend(read(gate, move |owner| owner.products_after(after.as_ref(), limit as usize)).await?);
+        }
+        products.sort_unstable_by(|a: &ProductView, b| a.sku.cmp(&b.sku));
+        products.truncate(limit as usize);
+        Ok(products)
     }
 
     /// Whether every partition serves and nothing drains.
+    #[must_use]
     pub fn readiness(&self) -> Readiness {
-        todo!()
+        if self.inner.draining.load(Ordering::Relaxed) {
+            return Readiness::NotReady("draining".to_owned());
+        }
+        match self.inner.gates.iter().find(|gate| !gate.serves()) {
+            Some(gate) => Readiness::NotReady(gate.closed().to_string()),
+            None => Readiness::Ready,
+        }
     }
 
-    /// Stops taking orders, answers what was accepted, flushes, lets write-behind finish
-    /// within `deadline`, and ends the arbiters.
-    pub async fn close(&self, deadline: std::time::Duration) {
-        todo!()
+    pub(crate) fn gate(&self, partition: PartitionId) -> Result<&Arc<Gate>, ShopError> {
+        let unknown = || ShopError::PartitionClosed { partition, why: "not one of this shop's".to_owned() };
+        calls::gate(&self.inner.gates, partition).ok_or_else(unknown)
+    }
+
+    fn owner_of(&self, sku: &Sku) -> Result<&Arc<Gate>, ShopError> {
+        self.gate(partition_of(sku, self.partitions()))
+    }
+
+    /// The gate of an order's home; an id that names no partition names no order.
+    fn home(&self, order: OrderId) -> Result<&Arc<Gate>, ShopError> {
+        calls::gate(&self.inner.gates, order.home()).ok_or_else(|| Refusal::UnknownOrder { order }.into())
+    }
+}
+
+fn draw_order_id(home: PartitionId) -> OrderId {
+    OrderId::new(clock::now(), rand::random(), home)
+}
+
+/// An outcome as its caller wants it.
+fn done<T>(reply: Reply, view: impl Fn(Answer) -> Option<T>) -> Result<Done<T>, ShopError> {
+    let (answer, repeated) = match reply? {
+        Outcome::Accepted(answer) => (answer, false),
+        Outcome::Repeated(answer) => (answer, true),
+        Outcome::Refused(refusal) => return Err(refusal.into()),
+    };
+    // An answer of another kind would be an owner's defect: its outcome is not known here.
+    view(answer).map(|value| Done { value, repeated }).ok_or(ShopError::OutcomeUnknown)
+}
+
+fn order_view(answer: Answer) -> Option<OrderView> {
+    match answer {
+        Answer::Order(order) => Some(order),
+        _ => None,
+    }
+}
+
+fn product_view(answer: Answer) -> Option<ProductView> {
+    match answer {
+        Answer::Product(product) => Some(product),
+        _ => None,
     }
 }

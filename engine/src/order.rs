@@ -44,6 +44,12 @@ impl OrderStatus {
             .find(|status| status.as_str() == text)
     }
 
+    /// Whether anybody sees an order in this state.
+    #[must_use]
+    pub const fn is_shown(self) -> bool {
+        !matches!(self, Self::Opening)
+    }
+
     /// Whether units are still set aside for the order.
     #[must_use]
     pub const fn holds_units(self) -> bool {

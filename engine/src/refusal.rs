@@ -1,7 +1,7 @@
 //! Refusals: the named ways of saying no. A refusal is a value, not a breakage; it
 //! changes nothing and is not remembered, so the same key may be accepted later.
 
-use crate::ids::{OrderId, Sku};
+use crate::ids::{OrderId, PartitionId, Sku};
 use crate::order::OrderStatus;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,31 @@ pub enum Refusal {
     /// The deadline came before every partition had answered.
     #[error("the order's deadline came before it could be placed")]
     DeadlineBeforePlaced,
+    /// Another partition did not answer for its part in time.
+    #[error("partition {partition} did not answer in time")]
+    PartUnanswered {
+        /// Which.
+        partition: PartitionId,
+    },
     /// The part was ended by home before it was asked for.
     #[error("the part was ended before it was asked for")]
     PartEnded,
+}
+
+impl Refusal {
+    /// Whether the refusal tells something of an order or a key, which may still be on its
+    /// way to the disk. "Sold out", "over the limit" and "not open" promise nothing.
+    #[must_use]
+    pub const fn tells_state(&self) -> bool {
+        !matches!(
+            self,
+            Self::SoldOut { .. }
+                | Self::LimitReached { .. }
+                | Self::SaleNotOpen { .. }
+                | Self::SaleOver { .. }
+                | Self::TotalTooLarge
+                | Self::OrderIdTaken
+                | Self::StillRunning
+        )
+    }
 }

@@ -325,11 +325,24 @@ impl Partition {
     }
 
     fn forget(&self, stored: Lsn, ended_by: Time) -> Decision {
-        let old = |&&(at, lsn, _): &&(Time, Lsn, Gone)| at <= ended_by && lsn <= stored;
-        match self.ended.iter().take(FORGET_AT_ONCE).take_while(old).last() {
+        match self.forgettable(stored, ended_by).last() {
             Some((_, through, _)) => accept(Event::Forgotten { through: *through }, Answer::Done),
             None => Decision::Repeat(Answer::Done),
         }
+    }
+
+    fn forgettable(&self, stored: Lsn, ended_by: Time) -> impl Iterator<Item = &(Time, Lsn, Gone)> {
+        self.ended.iter().take(FORGET_AT_ONCE).take_while(move |(at, lsn, _)| *at <= ended_by && *lsn <= stored)
+    }
+
+    /// The keys that [`Command::Forget`] would forget now.
+    pub fn forgettable_keys(&self, stored: Lsn, ended_by: Time) -> Vec<[u8; 16]> {
+        let keys = self.forgettable(stored, ended_by).filter_map(|(_, _, gone)| match gone {
+            Gone::Order(id) => self.find_order(*id).map(|order| order.key.key),
+            Gone::Key(key) => Some(*key),
+            Gone::Part(_) => None,
+        });
+        keys.collect()
     }
 
     fn require(&self, sku: &Sku) -> Result<&Product, Refusal> {

@@ -1,0 +1,263 @@
+//! Opening and closing a shop: recovery, the tree, and the way down.
+
+use crate::calls::Gates;
+use crate::database::Database;
+use crate::error::with_sources;
+use crate::gate::Gate;
+use crate::keeper::{Keeper, Kept, Life};
+use crate::keys::KeyIndex;
+use crate::owner::Stop;
+use crate::plane::Plane;
+use crate::shop::{Inner, Readiness, Shop};
+use crate::stock::{self, StockParticipant};
+use crate::supervisor::{Ask, Child, Start, Supervisor};
+use crate::upkeep::Upkeep;
+use crate::write_behind::{self, WriteBehind};
+use crate::{OpenError, Settings};
+use ractor::{Actor, ActorRef};
+use son7shop_engine::PartitionId;
+use son7shop_persistence::journal::{
+    DataFolder, Journal, OpenHints, PartitionFolder, Position, Progress, Recovered, Storage,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often recovery says how far it is.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// How often closing looks whether write-behind is done.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What keeps a shop running.
+pub(crate) struct Running {
+    root: ActorRef<Ask>,
+    plane: Mutex<Plane>,
+    /// Holds the folder's lock until the shop is closed.
+    folder: Mutex<Option<DataFolder>>,
+}
+
+impl Shop {
+    /// Recovers every partition and opens the database; serves when it returns.
+    ///
+    /// A database that cannot be reached does not hold it up; one that follows another
+    /// journal, or is ahead of this one, is an error. Needs a multi-threaded runtime.
+    pub async fn open(settings: Settings, storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
+        let folder = open_folder(&settings, storage).await?;
+        let database = Arc::new(Database::at(settings.database_url.clone()));
+        let positions = database_positions(&database).await?;
+        let seed = rand::random();
+        let folders: Vec<PartitionFolder> = folder.all().collect();
+        let recovered = recover_all(&folders, &positions, seed).await?;
+
+        let plane = Plane::start(recovered.len()).map_err(|error| OpenError::new("starting the arbiters", error))?;
+        let keys = Arc::new(KeyIndex::new(folder.partitions()));
+        let gates: Gates = recovered.iter().map(|found| new_gate(found, &positions, &settings)).collect();
+        let mut children = Vec::new();
+        let owned = recovered.into_iter().zip(folders).zip(gates.iter()).zip(plane.arbiters());
+        for (((recovered, folder), gate), arbiter) in owned {
+            keys.recover(&recovered.partition);
+            let kept = Arc::new(Kept {
+                gate: Arc::clone(gate),
+                keys: Arc::clone(&keys),
+                folder,
+                arbiter: arbiter.clone(),
+                seed,
+                life: Mutex::new(Life::Recovered(Box::new(recovered))),
+                preparer: Mutex::new(None),
+            });
+            children.extend(children_of(&kept, &gates, &database));
+        }
+        let (root, _) = Supervisor::spawn(None, Supervisor, children)
+            .await
+            .map_err(|error| OpenError::new("starting the supervisor", error))?;
+        let shop = Self {
+            inner: Arc::new(Inner {
+                gates,
+                keys,
+                database,
+                arbiters: plane.arbiters().to_vec(),
+                hold_millis: settings.hold_millis,
+                draining: AtomicBool::new(false),
+                running: Running { root, plane: Mutex::new(plane), folder: Mutex::new(Some(folder)) },
+            }),
+        };
+        for gate in shop.inner.gates.iter() {
+            gate.until_open().await;
+        }
+        Ok(shop)
+    }
+
+    /// Takes no more orders; answers what was accepted.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes no more orders, answers what was accepted, lets write-behind finish within
+    /// `deadline`, and ends everything. What write-behind could not carry is in the
+    /// journal, and is carried after the next start.
+    pub async fn close(&self, deadline: Duration) {
+        let by = Instant::now() + deadline;
+        self.drain();
+        let _ = self.inner.running.root.cast(Ask::Rest);
+        let mut ends = Vec::new();
+        for gate in self.inner.gates.iter() {
+            if let Ok(owner) = gate.owner() {
+                owner.do_send(Stop);
+                ends.push(gate);
+            }
+        }
+        for gate in ends {
+            // An owner that does not end is ended with the process; its journal is safe.
+            let _ = tokio::time::timeout(by.saturating_duration_since(Instant::now()), gate.until_closed()).await;
+        }
+        while Instant::now() < by && self.lag() > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+        let left = self.lag();
+        if left > 0 {
+            tracing::warn!(events = left, "write-behind did not finish; it goes on after the next start");
+        }
+        if self.inner.running.root.stop_and_wait(None, None).await.is_err() {
+            tracing::error!("the supervisor had ended before");
+        }
+        self.inner.database.close().await;
+        let inner = Arc::clone(&self.inner);
+        // Joins threads: not on a thread of the runtime.
+        let stopped = tokio::task::spawn_blocking(move || {
+            inner.running.plane.lock().unwrap_or_else(PoisonError::into_inner).stop();
+            drop(inner.running.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
+        });
+        if stopped.await.is_err() {
+            tracing::error!("stopping the arbiters ended by a panic");
+        }
+    }
+
+    /// Events that are on disk and not in the database yet.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.inner.gates.iter().map(|gate| gate.committed().position.lsn.0.saturating_sub(gate.stored().0)).sum()
+    }
+
+    /// Whether every partition serves and nothing drains.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.readiness() == Readiness::Ready
+    }
+}
+
+async fn open_folder(settings: &Settings, storage: Arc<dyn Storage>) -> Result<DataFolder, OpenError> {
+    let path = settings.data_dir.clone();
+    let options = settings.folder_options(rand::random());
+    let opened = tokio::task::spawn_blocking(move || DataFolder::open(storage, &path, &options));
+    let context = || format!("opening the data folder {}", settings.data_dir.display());
+    opened.await.map_err(|error| OpenError::new(context(), error))?.map_err(|error| OpenError::new(context(), error))
+}
+
+/// Where the database stands; nothing where it cannot be reached now.
+async fn database_positions(database: &Database) -> Result<Vec<(PartitionId, Position)>, OpenError> {
+    let found = match database.store().await {
+        Ok(store) => store.positions().await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(positions) => Ok(positions),
+        Err(error) if error.is_retryable() => {
+            tracing::warn!(error = with_sources(&error), "the database cannot be reached; selling begins without it");
+            Ok(Vec::new())
+        }
+        Err(error) => Err(OpenError::new("opening the database", error)),
+    }
+}
+
+/// Recovers every partition, side by side.
+async fn recover_all(
+    folders: &[PartitionFolder],
+    positions: &[(PartitionId, Position)],
+    seed: u64,
+) -> Result<Vec<Recovered>, OpenError> {
+    let mut recovering = Vec::new();
+    for folder in folders {
+        let (folder, database) = (folder.clone(), position_of(positions, folder.id()));
+        recovering.push(tokio::task::spawn_blocking(move || recover(&folder, database, seed)));
+    }
+    let mut recovered = Vec::new();
+    for (partition, recovering) in recovering.into_iter().enumerate() {
+        let context = || format!("recovering partition {partition}");
+        let found = recovering.await.map_err(|error| OpenError::new(context(), error))?;
+        recovered.push(found.map_err(|error| OpenError::new(context(), error))?);
+    }
+    Ok(recovered)
+}
+
+fn recover(
+    folder: &PartitionFolder,
+    database: Option<Position>,
+    seed: u64,
+) -> Result<Recovered, son7shop_persistence::journal::JournalError> {
+    let partition = folder.id();
+    let mut told = Instant::now();
+    let mut progress = |progress: Progress| {
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            let percent = progress.bytes_done * 100 / progress.bytes_total.max(1);
+            tracing::info!(partition = partition.0, percent, lsn = progress.lsn.0, "recovering");
+        }
+    };
+    let hints = OpenHints { database, ..OpenHints::default() };
+    let recovered = Journal::open(folder, hints, seed, &mut progress)?;
+    tracing::info!(
+        partition = partition.0,
+        lsn = recovered.partition.lsn().0,
+        epoch = recovered.journal.epoch(),
+        "recovered"
+    );
+    Ok(recovered)
+}
+
+fn position_of(positions: &[(PartitionId, Position)], partition: PartitionId) -> Option<Position> {
+    positions.iter().find(|(of, _)| *of == partition).map(|(_, position)| *position)
+}
+
+fn new_gate(recovered: &Recovered, positions: &[(PartitionId, Position)], settings: &Settings) -> Arc<Gate> {
+    let partition = recovered.partition.id();
+    let gate = Gate::new(partition, settings.orders_max, recovered.journal.committed());
+    if let Some(position) = position_of(positions, partition) {
+        gate.set_stored(position.lsn);
+    }
+    Arc::new(gate)
+}
+
+/// Who looks after one partition.
+fn children_of(kept: &Arc<Kept>, gates: &Gates, database: &Arc<Database>) -> Vec<Child> {
+    let partition = kept.gate.id();
+    let several = gates.len() > 1;
+    let keeper = Arc::clone(kept);
+    let upkeep = Arc::clone(kept);
+    let write_behind = write_behind::Args {
+        gate: Arc::clone(&kept.gate),
+        folder: kept.folder.clone(),
+        database: Arc::clone(database),
+    };
+    let mut children = vec![
+        child(format!("keeper-{partition}"), || Keeper, move || Arc::clone(&keeper)),
+        child(format!("write-behind-{partition}"), || WriteBehind, move || write_behind.clone()),
+        child(format!("upkeep-{partition}"), || Upkeep, move || (Arc::clone(&upkeep), several)),
+    ];
+    if several {
+        let stock = stock::Args { home: Arc::clone(&kept.gate), gates: Arc::clone(gates), folder: kept.folder.clone() };
+        children.push(child(format!("stock-{partition}"), || StockParticipant, move || stock.clone()));
+    }
+    children
+}
+
+/// A child that is started with `actor` and `args`, each time anew.
+fn child<A: Actor>(name: String, actor: fn() -> A, args: impl Fn() -> A::Arguments + Send + Sync + 'static) -> Child {
+    let start: Start = Box::new(move |supervisor| {
+        let args = args();
+        Box::pin(async move {
+            let (child, _) = A::spawn_linked(None, actor(), args, supervisor).await?;
+            Ok(child.get_cell())
+        })
+    });
+    Child { name, start }
+}

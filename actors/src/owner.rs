@@ -1,0 +1,433 @@
+//! The owner: the single actor that may change a partition's stock.
+//!
+//! Messages are decided one by one into an open batch. The first of a batch lets the loop
+//! turn once, so that the batch takes in whatever is ready to be read by then; then the
+//! batch is flushed: one write, one sync, and every answer. What is not on disk is
+//! visible to nobody: reads wait for the open batch, and so does every answer that tells
+//! an order's state.
+//!
+//! An owner never waits for anything but its journal, and is never resumed: after a
+//! failed sync or a panic it ends, its last breath tells the keeper, and whoever waited
+//! learns that the outcome is unknown.
+
+use crate::ShopError;
+use crate::clock;
+use crate::error::with_sources;
+use crate::gate::{Credit, Gate};
+use crate::keys::{KeyIndex, Running};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use metrics::{Counter, Histogram};
+use son7shop_engine::{
+    Answer, Command, CustomerId, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal, Sku, basket,
+};
+use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// How often deadlines are looked at when nobody asks for anything.
+const TICK: Duration = Duration::from_millis(100);
+/// Bytes of an open batch after which it is flushed at once.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Order events that the database does not have yet, kept for lists. Beyond it, lists
+/// are refused until write-behind has caught up.
+const RECENT_MAX: usize = 1 << 20;
+/// Events that an open order may still need room for: its end, and its parts' ends.
+const EVENTS_PER_HOLD: u64 = 1;
+/// Bytes of such an event, over what its frame costs.
+const EVENT_BYTES: u64 = 96;
+
+/// What a caller gets: an outcome, or why there is none.
+pub(crate) type Reply = Result<Outcome, ShopError>;
+
+/// Decide a command; the answer comes when it is on disk.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Decide {
+    pub(crate) command: Command,
+    pub(crate) caller: Caller,
+}
+
+/// Who waits for an answer, and what comes back to others with it.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    reply: oneshot::Sender<Reply>,
+    /// Room for one more order.
+    credit: Option<Credit>,
+    /// The request under its key.
+    running: Option<Running>,
+}
+
+impl Caller {
+    pub(crate) fn new(credit: Option<Credit>, running: Option<Running>) -> (Self, oneshot::Receiver<Reply>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { reply, credit, running }, answer)
+    }
+
+    fn answer(self, answer: Reply) {
+        drop(self.credit);
+        if let Some(running) = self.running {
+            running.end(matches!(answer, Ok(Outcome::Accepted(_) | Outcome::Repeated(_))));
+        }
+        // A caller that went away has no use for its answer.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// Look at something that is on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Read(pub(crate) Box<dyn FnOnce(&Owner) + Send>);
+
+/// End: everything accepted is flushed and answered first.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;
+
+/// Panic, as a defect would: for tests of the keeper.
+#[cfg(test)]
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Panic;
+
+/// Why an owner ended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum End {
+    /// Everything was flushed and answered first.
+    #[error("it was told to stop")]
+    Stopped,
+    /// It said so with its last breath, and why.
+    #[error("its journal failed: {0}")]
+    JournalFailed(String),
+    /// A defect.
+    #[error("it panicked")]
+    Panicked,
+}
+
+/// Tells the keeper of the owner's end, whatever ended it.
+struct LastBreath {
+    end: End,
+    tell: watch::Sender<Option<End>>,
+}
+
+impl Drop for LastBreath {
+    fn drop(&mut self) {
+        self.tell.send_replace(Some(self.end.clone()));
+    }
+}
+
+/// What an owner is made of.
+pub(crate) struct Parts {
+    pub(crate) partition: Partition,
+    pub(crate) journal: Journal,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) keys: Arc<KeyIndex>,
+    pub(crate) ended: watch::Sender<Option<End>>,
+}
+
+/// The single actor that may change a partition's stock.
+pub(crate) struct Owner {
+    partition: Partition,
+    journal: Journal,
+    gate: Arc<Gate>,
+    keys: Arc<KeyIndex>,
+    /// Whether the open batch will be flushed when the loop has turned.
+    flushing: bool,
+    waiting: Vec<(Caller, Reply)>,
+    reads: Vec<Read>,
+    /// Callers whose baskets wait for other partitions.
+    baskets: HashMap<OrderId, Caller>,
+    /// Whether the open batch has an event that asks other partitions.
+    asks: bool,
+    recent: Recent,
+    meters: Meters,
+    /// Last: what the owner had open is closed before the keeper hears of its end.
+    last_breath: LastBreath,
+}
+
+/// Order events that the database does not have yet, oldest first.
+struct Recent {
+    events: VecDeque<(Lsn, OrderId)>,
+    /// The last event that was dropped for want of room.
+    dropped: Lsn,
+}
+
+struct Meters {
+    placed: Counter,
+    refused: Counter,
+    syncs: Counter,
+    events: Counter,
+    batch: Histogram,
+    sync_seconds: Histogram,
+}
+
+impl Owner {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { partition, journal, gate, keys, ended } = parts;
+        let recent = Recent::after(gate.stored(), &partition);
+        let meters = Meters::of(&gate);
+        Self {
+            partition,
+            journal,
+            gate,
+            keys,
+            flushing: false,
+            waiting: Vec::new(),
+            reads: Vec::new(),
+            baskets: HashMap::new(),
+            asks: false,
+            recent,
+            meters,
+            last_breath: LastBreath { end: End::Panicked, tell: ended },
+        }
+    }
+
+    pub(crate) fn product(&self, sku: &Sku) -> Option<ProductView> {
+        self.partition.product(sku)
+    }
+
+    pub(crate) fn products_after(&self, after: Option<&Sku>, limit: usize) -> Vec<ProductView> {
+        self.partition.products_after(after, limit)
+    }
+
+    pub(crate) fn order(&self, id: OrderId) -> Option<OrderView> {
+        self.partition.order(id)
+    }
+
+    pub(crate) fn is_opening(&self, id: OrderId) -> bool {
+        self.partition.is_opening(id)
+    }
+
+    /// The orders of `of` (everybody's for `None`) that changed after `stored`; `None` if
+    /// some of them are no longer known.
+    pub(crate) fn changed_after(&self, stored: Lsn, of: Option<&CustomerId>) -> Option<Vec<OrderView>> {
+        if self.recent.dropped > stored {
+            return None;
+        }
+        let mut orders: Vec<OrderId> =
+            self.recent.events.iter().filter(|(lsn, _)| *lsn > stored).map(|(_, id)| *id).collect();
+        orders.sort_unstable();
+        orders.dedup();
+        let views = orders.into_iter().filter_map(|id| self.partition.order(id));
+        Some(views.filter(|order| of.is_none_or(|customer| *customer == order.customer)).collect())
+    }
+
+    /// Decides and applies; what happened goes into the open batch.
+    fn step(&mut self, command: &Command) -> Outcome {
+        let Self { partition, journal, recent, baskets, waiting, asks, keys, gate, .. } = self;
+        let forgetting = match command {
+            Command::Forget { stored, ended_by } => partition.forgettable_keys(*stored, *ended_by),
+            _ => Vec::new(),
+        };
+        let outcome = partition.step(clock::now(), command, |record| {
+            let lsn = journal.append(record);
+            *asks |= !basket::asks(&record.event).is_empty();
+            if let Some(id) = order_of(&record.event) {
+                recent.push(lsn, id);
+            }
+            if let Event::OrderRefused(ended) = &record.event
+                && let Some(caller) = baskets.remove(&ended.id)
+            {
+                let refusal = match command {
+                    Command::RefuseParts { refusal, .. } => refusal.clone(),
+                    _ => Refusal::DeadlineBeforePlaced,
+                };
+                waiting.push((caller, Ok(Outcome::Refused(refusal))));
+            }
+        });
+        keys.forget(gate.id(), &forgetting);
+        outcome
+    }
+
+    fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller }: Decide) {
+        if matches!(command, Command::PlaceOrder(_) | Command::HoldPart(_)) && !self.has_room() {
+            let full = ShopError::JournalFull { partition: self.gate.id() };
+            return caller.answer(Err(full));
+        }
+        let outcome = self.step(&command);
+        match (&command, &outcome) {
+            (Command::PlaceOrder(place), Outcome::Accepted(Answer::Order(order))) => {
+                self.meters.placed.increment(1);
+                if !order.status.is_shown() {
+                    self.baskets.insert(place.id, caller);
+                    return self.after(ctx);
+                }
+            }
+            (Command::PlaceOrder(_), Outcome::Refused(_)) => self.meters.refused.increment(1),
+            (Command::AcceptParts { order, .. }, Outcome::Accepted(_)) => {
+                if let Some(shopper) = self.baskets.remove(order) {
+                    self.waiting.push((shopper, Ok(outcome.clone())));
+                }
+            }
+            _ => {}
+        }
+        let promises_nothing = matches!(&outcome, Outcome::Refused(refusal) if !refusal.tells_state());
+        if promises_nothing || self.journal.pending() == 0 {
+            caller.answer(Ok(outcome));
+        } else {
+            self.waiting.push((caller, Ok(outcome)));
+        }
+        self.after(ctx);
+    }
+
+    /// Sees to it that the open batch is flushed.
+    fn after(&mut self, ctx: &mut Context<Self>) {
+        if self.journal.pending_bytes() >= BATCH_BYTES_MAX {
+            return self.flush(ctx);
+        }
+        if self.journal.pending() > 0 && !self.flushing {
+            self.flushing = true;
+            ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), owner, ctx| owner.flush(ctx)));
+        }
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        self.flushing = false;
+        let events = self.journal.pending();
+        if events > 0 && !self.commit(events, ctx) {
+            return;
+        }
+        for (caller, answer) in self.waiting.drain(..) {
+            caller.answer(answer);
+        }
+        for Read(look) in std::mem::take(&mut self.reads) {
+            look(self);
+        }
+    }
+
+    fn commit(&mut self, events: usize, ctx: &mut Context<Self>) -> bool {
+        let began = std::time::Instant::now();
+        match self.journal.commit() {
+            Ok(committed) => self.committed(committed, events, began.elapsed()),
+            Err(error) => {
+                self.last_breath.end = End::JournalFailed(with_sources(&error));
+                self.waiting.clear();
+                ctx.terminate();
+                return false;
+            }
+        }
+        true
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "batches are small")]
+    fn committed(&mut self, committed: Committed, events: usize, took: Duration) {
+        self.gate.publish(committed, std::mem::take(&mut self.asks));
+        self.meters.syncs.increment(1);
+        self.meters.events.increment(events as u64);
+        self.meters.batch.record(events as f64);
+        self.meters.sync_seconds.record(took.as_secs_f64());
+        self.recent.forget(self.gate.stored());
+    }
+
+    /// Whether the journal may take a new order, and still have room for the ends of those
+    /// that hold units.
+    fn has_room(&self) -> bool {
+        let per_hold = EVENTS_PER_HOLD * (EVENT_OVERHEAD_BYTES + EVENT_BYTES);
+        self.journal.room((self.partition.open_holds() as u64 + 1) * per_hold)
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.partition.next_deadline().is_some_and(|deadline| deadline <= clock::now()) {
+            self.step(&Command::Tick);
+            self.after(ctx);
+        }
+    }
+}
+
+impl Actor for Owner {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let address = ctx.address();
+        ctx.run_interval(TICK, Self::tick);
+        self.gate.publish(self.journal.committed(), true);
+        self.gate.open(address);
+    }
+}
+
+impl Handler<Decide> for Owner {
+    type Result = ();
+
+    fn handle(&mut self, message: Decide, ctx: &mut Context<Self>) {
+        self.decide(ctx, message);
+    }
+}
+
+impl Handler<Read> for Owner {
+    type Result = ();
+
+    fn handle(&mut self, read: Read, _: &mut Context<Self>) {
+        if self.journal.pending() == 0 { (read.0)(self) } else { self.reads.push(read) }
+    }
+}
+
+impl Handler<Stop> for Owner {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        self.flush(ctx);
+        if !matches!(self.last_breath.end, End::JournalFailed(_)) {
+            self.last_breath.end = End::Stopped;
+        }
+        ctx.terminate();
+    }
+}
+
+#[cfg(test)]
+impl Handler<Panic> for Owner {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Context<Self>) {
+        panic!("planted");
+    }
+}
+
+impl Recent {
+    fn after(stored: Lsn, partition: &Partition) -> Self {
+        let mut events: Vec<(Lsn, OrderId)> =
+            partition.orders().filter(|order| order.lsn > stored).map(|order| (order.lsn, order.id)).collect();
+        events.sort_unstable();
+        Self { events: events.into(), dropped: Lsn(0) }
+    }
+
+    fn push(&mut self, lsn: Lsn, id: OrderId) {
+        if self.events.len() >= RECENT_MAX
+            && let Some((dropped, _)) = self.events.pop_front()
+        {
+            self.dropped = dropped;
+        }
+        self.events.push_back((lsn, id));
+    }
+
+    fn forget(&mut self, stored: Lsn) {
+        while self.events.front().is_some_and(|(lsn, _)| *lsn <= stored) {
+            self.events.pop_front();
+        }
+    }
+}
+
+impl Meters {
+    fn of(gate: &Gate) -> Self {
+        let partition = gate.id().to_string();
+        Self {
+            placed: metrics::counter!("son7_orders_placed_total", "partition" => partition.clone()),
+            refused: metrics::counter!("son7_orders_refused_total", "partition" => partition.clone()),
+            syncs: metrics::counter!("son7_journal_syncs_total", "partition" => partition.clone()),
+            events: metrics::counter!("son7_journal_events_total", "partition" => partition.clone()),
+            batch: metrics::histogram!("son7_journal_batch_events", "partition" => partition.clone()),
+            sync_seconds: metrics::histogram!("son7_journal_sync_seconds", "partition" => partition),
+        }
+    }
+}
+
+/// The order whose row in a list `event` changes.
+fn order_of(event: &Event) -> Option<OrderId> {
+    match event {
+        Event::OrderPlaced { id, .. } | Event::BasketPlaced { id, .. } => Some(*id),
+        Event::OrderConfirmed(ended) | Event::OrderExpired(ended) | Event::OrderCancelled { ended, .. } => {
+            Some(ended.id)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,175 @@
+//! Verifying: what the journal says, replayed, against what the database says.
+//!
+//! Reads only, and needs no lock: it may run beside a serving shop, once write-behind has
+//! nothing left to carry. It must never repair anything.
+
+use crate::database::Database;
+use crate::upkeep::REMEMBER_MILLIS;
+use crate::{OpenError, Settings};
+use son7shop_engine::{OrderId, OrderStatus, OrderView, Partition, PartitionId, ProductView, Sku, Time, invariants};
+use son7shop_persistence::journal::{DataFolder, Position, Storage, inspect};
+use son7shop_persistence::store::{AuditRow, ProductRow};
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// The most differences that are kept; the rest is counted.
+const DIFFERENCES_MAX: usize = 1000;
+
+/// What verifying found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Partitions replayed.
+    pub partitions: usize,
+    /// Products compared.
+    pub products: usize,
+    /// Orders compared.
+    pub orders: usize,
+    /// Where journal and database differ, for people; at most a thousand.
+    pub differences: Vec<String>,
+    /// Differences over those that are kept.
+    pub more: usize,
+}
+
+/// Replays every partition's journal and compares it with the database.
+pub async fn verify(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Verified, OpenError> {
+    let path = settings.data_dir.clone();
+    let replayed = tokio::task::spawn_blocking(move || replay_all(storage, &path))
+        .await
+        .map_err(|error| OpenError::new("replaying the journal", error))??;
+    let database = Database::at(settings.database_url.clone());
+    let store = database.store().await.map_err(|error| OpenError::new("opening the database", error))?;
+    let mut comparison = Comparison::new(replayed);
+    let audited = store
+        .audit(&mut |row| {
+            comparison.row(row);
+            ControlFlow::Continue(())
+        })
+        .await;
+    audited.map_err(|error| OpenError::new("reading the database", error))?;
+    database.close().await;
+    Ok(comparison.end())
+}
+
+fn replay_all(storage: Arc<dyn Storage>, path: &std::path::Path) -> Result<Vec<(Partition, Position)>, OpenError> {
+    let context = || format!("replaying the journal in {}", path.display());
+    let folder = DataFolder::look(storage, path).map_err(|error| OpenError::new(context(), error))?;
+    folder
+        .all()
+        .map(|folder| {
+            let replayed = inspect::replay(&folder, 0, &mut |_| {});
+            let (partition, position, _) = replayed.map_err(|error| OpenError::new(context(), error))?;
+            Ok((partition, position))
+        })
+        .collect()
+}
+
+/// What the journal says, and what of it the database has shown.
+struct Comparison {
+    partitions: Vec<(Partition, Position)>,
+    positions: HashMap<PartitionId, Position>,
+    products: HashSet<Sku>,
+    orders: HashSet<OrderId>,
+    found: Verified,
+}
+
+impl Comparison {
+    fn new(partitions: Vec<(Partition, Position)>) -> Self {
+        let found = Verified { partitions: partitions.len(), ..Verified::default() };
+        let (positions, products, orders) = (HashMap::new(), HashSet::new(), HashSet::new());
+        Self { partitions, positions, products, orders, found }
+    }
+
+    fn differ(&mut self, difference: String) {
+        if self.found.differences.len() < DIFFERENCES_MAX {
+            self.found.differences.push(difference);
+        } else {
+            self.found.more += 1;
+        }
+    }
+
+    fn partition(&self, id: PartitionId) -> Option<&Partition> {
+        self.partitions.get(usize::from(id.0)).map(|(partition, _)| partition)
+    }
+
+    fn row(&mut self, row: AuditRow) {
+        match row {
+            AuditRow::Position(partition, position) => drop(self.positions.insert(partition, position)),
+            AuditRow::Product(row) => self.product(&row),
+            AuditRow::Order(row) => self.order(row),
+        }
+    }
+
+    fn product(&mut self, row: &ProductRow) {
+        self.found.products += 1;
+        self.products.insert(row.sku.clone());
+        let in_database = ProductView {
+            sku: row.sku.clone(),
+            name: row.name.as_str().into(),
+            price: row.price,
+            stock: row.stock,
+            sale: row.sale.map(|sale| sale.terms),
+        };
+        let in_journal = self.partition(row.partition).and_then(|partition| partition.product(&row.sku));
+        if in_journal.as_ref() != Some(&in_database) {
+            self.differ(format!("product {}: journal {in_journal:?}, database {in_database:?}", row.sku));
+        }
+    }
+
+    fn order(&mut self, in_database: OrderView) {
+        self.found.orders += 1;
+        let id = in_database.id;
+        self.orders.insert(id);
+        let Some(partition) = self.partition(id.home()) else {
+            return self.differ(format!("order {id}: its home is no partition of this shop"));
+        };
+        if in_database.status == OrderStatus::Opening {
+            if !partition.is_opening(id) {
+                self.differ(format!("order {id}: opening in the database, not in the journal"));
+            }
+            return;
+        }
+        match partition.order(id) {
+            Some(in_journal) if in_journal == in_database => {}
+            Some(in_journal) => self.differ(format!("order {id}: journal {in_journal:?}, database {in_database:?}")),
+            None if may_be_forgotten(&in_database, partition.time()) => {}
+            None => self.differ(format!("order {id}: in the database, not in the journal")),
+        }
+    }
+
+    /// What the database has not shown.
+    fn end(mut self) -> Verified {
+        for (partition, position) in std::mem::take(&mut self.partitions) {
+            let id = partition.id();
+            match self.positions.get(&id).copied() {
+                Some(database) if database == position => {}
+                None if position.lsn.0 == 0 => {}
+                database => self.differ(format!("partition {id}: journal at {position:?}, database at {database:?}")),
+            }
+            if let Err(violation) = invariants::check(&partition) {
+                self.differ(format!("partition {id}: invariant {violation}"));
+            }
+            let mut missing: Vec<String> = Vec::new();
+            let products = partition.products_after(None, usize::MAX);
+            missing.extend(
+                products
+                    .iter()
+                    .filter(|product| !self.products.contains(&product.sku))
+                    .map(|product| format!("product {}: in the journal, not in the database", product.sku)),
+            );
+            missing.extend(
+                partition
+                    .orders()
+                    .filter(|order| !self.orders.contains(&order.id))
+                    .map(|order| format!("order {}: in the journal, not in the database", order.id)),
+            );
+            missing.into_iter().for_each(|difference| self.differ(difference));
+        }
+        self.found
+    }
+}
+
+/// Whether the journal may have forgotten the order.
+fn may_be_forgotten(order: &OrderView, now: Time) -> bool {
+    order.ended_at.is_some_and(|ended| ended.plus_millis(REMEMBER_MILLIS) <= now)
+}

@@ -1,0 +1,127 @@
+//! The shop as a whole, in process: orders, keys, baskets, restarts and the database.
+
+use son7shop_actors::{NewProduct, Settings, Shop, ShopError, verify};
+use son7shop_engine::{
+    CustomerId, LineRequest, OrderStatus, Refusal, RequestKey, Requester, Sku, Stock, Won, partition_of,
+};
+use son7shop_persistence::journal::DiskStorage;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn settings(folder: &Path, partitions: u16) -> Settings {
+    Settings {
+        data_dir: folder.to_owned(),
+        database_url: format!("sqlite:{}", folder.join("shop.sqlite").display()),
+        partitions: Some(partitions),
+        segment_bytes: 1 << 20,
+        ..Settings::default()
+    }
+}
+
+async fn open(folder: &Path, partitions: u16) -> Shop {
+    Shop::open(settings(folder, partitions), Arc::new(DiskStorage)).await.unwrap()
+}
+
+fn sku(text: &str) -> Sku {
+    Sku::parse(text).unwrap()
+}
+
+fn customer(text: &str) -> CustomerId {
+    CustomerId::parse(text).unwrap()
+}
+
+fn key(n: u8) -> RequestKey {
+    RequestKey { key: [n; 16], request: [n; 16] }
+}
+
+fn line(sku: &Sku, quantity: u32) -> LineRequest {
+    LineRequest { sku: sku.clone(), quantity }
+}
+
+async fn product(shop: &Shop, sku: &Sku, on_hand: u64) {
+    let product = NewProduct { sku: sku.clone(), name: "Air".into(), price: Won(1000), on_hand, key: None };
+    shop.create_product(product).await.unwrap();
+}
+
+/// Skus of `n` different partitions.
+fn skus_of_different_partitions(partitions: u16, n: usize) -> Vec<Sku> {
+    let mut found: Vec<Sku> = Vec::new();
+    for candidate in (0..1000).map(|n| sku(&format!("sku-{n:03}"))) {
+        let at = partition_of(&candidate, partitions);
+        if found.iter().all(|known| partition_of(known, partitions) != at) {
+            found.push(candidate);
+        }
+    }
+    found.truncate(n);
+    assert_eq!(found.len(), n);
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_survives_a_restart_and_reaches_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let air = sku("air");
+    let shop = open(folder.path(), 1).await;
+    product(&shop, &air, 3).await;
+    let placed = shop.place_order(customer("kim"), key(1), vec![line(&air, 2)]).await.unwrap();
+    assert_eq!((placed.repeated, placed.value.status, placed.value.total), (false, OrderStatus::Held, Won(2000)));
+    let again = shop.place_order(customer("kim"), key(1), vec![line(&air, 2)]).await.unwrap();
+    assert!(again.repeated);
+    assert_eq!(again.value, placed.value);
+    let refused = shop.place_order(customer("lee"), key(2), vec![line(&air, 2)]).await.unwrap_err();
+    assert_eq!(refused, ShopError::Refused(Refusal::SoldOut { sku: air.clone(), requested: 2, available: 1 }));
+    shop.close(DEADLINE).await;
+
+    let shop = open(folder.path(), 1).await;
+    let kim = Requester::Customer(customer("kim"));
+    assert_eq!(shop.order(placed.value.id, kim.clone()).await.unwrap(), placed.value);
+    let page = shop.orders(Some(customer("kim")), None, 10).await.unwrap();
+    assert_eq!((page.orders, page.next), (vec![placed.value.clone()], None));
+    let lee = Requester::Customer(customer("lee"));
+    let hidden = Refusal::UnknownOrder { order: placed.value.id };
+    assert_eq!(shop.cancel_order(placed.value.id, lee).await.unwrap_err(), ShopError::Refused(hidden));
+    let cancelled = shop.cancel_order(placed.value.id, kim).await.unwrap();
+    assert_eq!(cancelled.status, OrderStatus::Cancelled);
+    assert_eq!(shop.product(air).await.unwrap().stock, Stock { supplied: 3, held: 0, sold: 0 });
+    shop.close(DEADLINE).await;
+    let verified = verify(&settings(folder.path(), 1), Arc::new(DiskStorage)).await.unwrap();
+    assert_eq!((verified.differences, verified.orders, verified.products), (vec![], 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_basket_over_partitions_is_held_everywhere_or_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = open(folder.path(), 3).await;
+    let skus = skus_of_different_partitions(3, 3);
+    for (sku, on_hand) in skus.iter().zip([5, 5, 1]) {
+        product(&shop, sku, on_hand).await;
+    }
+    let basket: Vec<LineRequest> = skus.iter().map(|sku| line(sku, 1)).collect();
+    let placed = shop.place_order(customer("kim"), key(1), basket.clone()).await.unwrap().value;
+    assert_eq!((placed.status, placed.lines.len(), placed.total), (OrderStatus::Held, 3, Won(3000)));
+    let refused = shop.place_order(customer("lee"), key(2), basket).await.unwrap_err();
+    assert_eq!(refused, ShopError::Refused(Refusal::SoldOut { sku: skus[2].clone(), requested: 1, available: 0 }));
+    shop.confirm_order(placed.id).await.unwrap();
+    shop.close(DEADLINE).await;
+
+    let shop = open(folder.path(), 3).await;
+    let mut sold = Vec::new();
+    for sku in &skus {
+        // The participant may still be ending lee's parts: it reads on after the restart.
+        loop {
+            let stock = shop.product(sku.clone()).await.unwrap().stock;
+            if stock.held == 0 {
+                sold.push(stock.sold);
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(sold, [1, 1, 1]);
+    shop.close(DEADLINE).await;
+    let verified = verify(&settings(folder.path(), 3), Arc::new(DiskStorage)).await.unwrap();
+    assert_eq!(verified.differences, Vec::<String>::new());
+}

@@ -1,0 +1,180 @@
+//! Replay: applying a journal's frames to a partition, with every frame's place proved.
+//! Recovery, the making of snapshots and `verify` all go through here.
+
+use super::error::IoContext;
+use super::folder::PartitionFolder;
+use super::frame::{self, Fault};
+use super::position::Chain;
+use super::scan::{Track, Window};
+use super::segment::{self, GoesOn, Segment};
+use super::snapshot::Base;
+use super::{JournalError, Position, codec};
+use son7shop_engine::{Lsn, Partition};
+
+/// A replay under way. It is always at the end of a frame.
+pub(crate) struct Replay<'a> {
+    pub folder: &'a PartitionFolder,
+    pub partition: Partition,
+    pub track: Track,
+    /// The segment that is being read.
+    pub segment: Segment,
+    /// The end of the last good frame in it.
+    pub offset: u64,
+    /// The start of the write that the last good frame was part of.
+    pub last_write: u64,
+    pub window: Window,
+    /// Records applied.
+    pub events: u64,
+    /// Frames passed.
+    pub frames: u64,
+    /// Bytes of frames passed.
+    pub bytes: u64,
+    /// A position whose chain hash is wanted, and the hash once it was passed.
+    pub wanted: Option<Lsn>,
+    pub found: Option<Position>,
+}
+
+/// Why a segment's frames ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The place that the caller named.
+    Reached,
+    /// There is no good frame at [`Replay::offset`].
+    Fault(Fault),
+}
+
+impl<'a> Replay<'a> {
+    /// Starts at `base`; `why` it needs its first segment is for whoever finds it missing.
+    pub(crate) fn new(folder: &'a PartitionFolder, base: Base, up_to: u64) -> Result<Self, JournalError> {
+        let why = format!("replay starts in it and goes on to segment {up_to}");
+        let segment = Segment::require(folder, base.next_segment, false, &why)?;
+        Ok(Self {
+            folder,
+            partition: base.partition,
+            track: base.track,
+            segment,
+            offset: segment::HEADER_BYTES,
+            last_write: segment::HEADER_BYTES,
+            window: Window::default(),
+            events: 0,
+            frames: 0,
+            bytes: 0,
+            wanted: None,
+            found: None,
+        })
+    }
+
+    /// Applies all frames of this segment, which is sealed: the one after it has frames.
+    pub(crate) fn sealed_segment(&mut self) -> Result<(), JournalError> {
+        let next = Segment::require(self.folder, self.segment.number + 1, false, "the segment before it is sealed")?;
+        match next.goes_on()? {
+            Ok(goes_on) => self.through(goes_on, next, &mut |_| {}),
+            Err(fault) => {
+                let what = format!("{}, but events behind it are committed", describe(&fault));
+                Err(self.damaged_at(&next, segment::HEADER_BYTES, what))
+            }
+        }
+    }
+
+    /// Applies the frames of this segment up to where `next` goes on from.
+    pub(crate) fn through(
+        &mut self,
+        goes_on: GoesOn,
+        next: Segment,
+        progress: &mut dyn FnMut(&Self),
+    ) -> Result<(), JournalError> {
+        if let End::Fault(fault) = self.run(self.segment.size, Some(&goes_on.from), progress)? {
+            let what = format!("segment {} goes on behind more frames, but here {}", next.number, describe(&fault));
+            return Err(self.damaged(what));
+        }
+        // What a cut leaves behind never counted. Without one, nothing may stand here.
+        if !goes_on.cut && self.window.frame(&self.segment, self.offset, self.segment.size)?.is_ok() {
+            return Err(self.damaged(format!("segment {} goes on before this frame: two histories", next.number)));
+        }
+        self.segment = next;
+        self.offset = segment::HEADER_BYTES;
+        self.last_write = segment::HEADER_BYTES;
+        Ok(())
+    }
+
+    /// Applies frames until one is not good, ends at `limit`, or has `until` as its chain hash.
+    pub(crate) fn run(
+        &mut self,
+        limit: u64,
+        until: Option<&Chain>,
+        progress: &mut dyn FnMut(&Self),
+    ) -> Result<End, JournalError> {
+        loop {
+            if until == Some(&self.track.chain) || self.offset == limit {
+                return Ok(End::Reached);
+            }
+            if let Some(fault) = self.frame(limit)? {
+                return Ok(End::Fault(fault));
+            }
+            progress(self);
+        }
+    }
+
+    /// Applies one frame; gives back why it is none.
+    fn frame(&mut self, limit: u64) -> Result<Option<Fault>, JournalError> {
+        let (header, bytes) = match self.window.frame(&self.segment, self.offset, limit)? {
+            Ok(frame) => frame,
+            Err(fault) => return Ok(Some(fault)),
+        };
+        // From here on the checksums are right: what does not fit was not torn by a crash.
+        let partition = &mut self.partition;
+        let applied = self.track.follows(&header).and_then(|()| {
+            let payload = &bytes[frame::HEADER_BYTES..frame::HEADER_BYTES + header.payload as usize];
+            codec::decode(payload, header.count, |record| partition.evolve(&record))
+        });
+        if let Err(what) = applied {
+            return Err(self.damaged(what));
+        }
+        let chain = frame::hash(bytes);
+        self.track.pass(&header, chain);
+        self.last_write = self.offset.saturating_sub(u64::from(header.unsynced));
+        self.offset += header.frame_bytes() as u64;
+        self.events += u64::from(header.count);
+        self.frames += 1;
+        self.bytes += header.frame_bytes() as u64;
+        if header.count > 0 && self.wanted == Some(self.track.lsn) {
+            self.found = Some(self.track.position());
+        }
+        Ok(None)
+    }
+
+    /// Damage where this replay stands.
+    pub(crate) fn damaged(&self, what: String) -> JournalError {
+        self.damaged_at(&self.segment, self.offset, what)
+    }
+
+    /// Damage elsewhere.
+    pub(crate) fn damaged_at(&self, segment: &Segment, offset: u64, what: String) -> JournalError {
+        JournalError::Damaged {
+            partition: self.folder.id(),
+            segment: segment.number,
+            offset,
+            path: segment.path.clone(),
+            what: format!("{what}; the last good event is LSN {}", self.track.lsn),
+        }
+    }
+
+    /// Bytes of the segments from the current one on.
+    pub(crate) fn bytes_ahead(&self, segments: &[u64]) -> Result<u64, JournalError> {
+        let mut total = 0;
+        for &number in segments.iter().filter(|&&number| number >= self.segment.number) {
+            let path = self.folder.path().join(segment::name(number));
+            total += self.folder.storage().open_read(&path).and_then(|file| file.len()).doing("measure", &path)?;
+        }
+        Ok(total)
+    }
+}
+
+/// A fault in words.
+pub(crate) fn describe(fault: &Fault) -> String {
+    match fault {
+        Fault::Zeros => "nothing is written".into(),
+        Fault::Broken(what) => what.clone(),
+        Fault::Version(found) => format!("a frame of version {found} stands"),
+    }
+}

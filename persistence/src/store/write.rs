@@ -1,0 +1,167 @@
+//! Bringing a batch in: one transaction, position first.
+//!
+//! The position row is moved before anything else is written, so that its lock makes two
+//! writers of one partition wait for each other, and a batch that is out of place is found
+//! out before it costs anything.
+
+use super::link::Link;
+use super::plan::Plan;
+use super::read;
+use super::rows::{Change, Row};
+use super::statements::{ByKeys, CHANGES, DELETE_SALE, FIRST_POSITION, Insert, MOVE_POSITION, ROWS, Update};
+use super::values::Values;
+use super::{Batch, StoreError};
+use crate::Position;
+use son7shop_engine::{OrderId, PartitionId, Time};
+
+/// What a transaction found when it moved the position.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It stands at the batch's end now.
+    Now,
+    /// It stood there before: the batch is in the database already.
+    Before,
+}
+
+/// Moves the batch's position, and where that succeeds writes `plan`.
+pub(super) async fn write<L: Link>(link: &mut L, batch: &Batch<'_>, plan: &Plan<'_>) -> Result<Moved, StoreError> {
+    if move_position(link, batch, plan.last_event_at).await? == Moved::Before {
+        return Ok(Moved::Before);
+    }
+    let sql = L::statements();
+    insert(link, &sql.products, &plan.products).await?;
+    update(link, &sql.stock, &plan.stock, None).await?;
+    insert(link, &sql.adjustments, &plan.adjustments).await?;
+    for (sku, at) in &plan.deleted_sales {
+        let mut values = L::Values::with_capacity(2);
+        values.time(*at);
+        values.text(sku.as_str());
+        expect("sales", 1, link.run(DELETE_SALE, values).await?)?;
+    }
+    insert(link, &sql.sales, &plan.sales).await?;
+    insert(link, &sql.orders, &plan.orders).await?;
+    insert(link, &sql.lines, &plan.lines).await?;
+    update(link, &sql.placed, &plan.placed, None).await?;
+    update(link, &sql.ended, &plan.ended, None).await?;
+    let refused = delete(link, &sql.refused_orders, &plan.refused).await?;
+    expect("orders", plan.refused.len() as u64, refused)?;
+    delete(link, &sql.refused_lines, &plan.refused).await?;
+    insert(link, &sql.part_lines, &plan.part_lines).await?;
+    update(link, &sql.ended_parts, &plan.ended_parts, Some(batch.partition)).await?;
+    insert(link, &sql.timeline, &plan.timeline).await?;
+    Ok(Moved::Now)
+}
+
+async fn move_position<L: Link>(link: &mut L, batch: &Batch<'_>, at: Option<Time>) -> Result<Moved, StoreError> {
+    let mut values = L::Values::with_capacity(8);
+    give_position(&mut values, &batch.after);
+    values.maybe_time(at);
+    values.int(batch.partition.0.into());
+    if let Some(before) = &batch.before {
+        give_position(&mut values, before);
+        if link.run(MOVE_POSITION, values).await? == 1 {
+            return Ok(Moved::Now);
+        }
+        return judge(batch, read::position(link, batch.partition).await?);
+    }
+    let known = read::positions(link).await?;
+    if let Some((_, found)) = known.iter().find(|(_, found)| found.journal != batch.after.journal) {
+        return Err(StoreError::ForeignJournal { expected: batch.after.journal, found: found.journal });
+    }
+    if let Some((_, found)) = known.iter().find(|(partition, _)| *partition == batch.partition) {
+        return judge(batch, Some(*found));
+    }
+    link.run(FIRST_POSITION, values).await?;
+    Ok(Moved::Now)
+}
+
+/// Says what it means that the position is at `found`, and not where the batch starts.
+fn judge(batch: &Batch<'_>, found: Option<Position>) -> Result<Moved, StoreError> {
+    match found {
+        Some(found) if found.journal != batch.after.journal => {
+            Err(StoreError::ForeignJournal { expected: batch.after.journal, found: found.journal })
+        }
+        Some(found) if found == batch.after => Ok(Moved::Before),
+        found => Err(StoreError::PositionConflict {
+            partition: batch.partition,
+            expected: batch.before.map(Box::new),
+            found: found.map(Box::new),
+        }),
+    }
+}
+
+fn give_position<V: Values>(values: &mut V, position: &Position) {
+    values.text(&position.journal.to_string());
+    values.lsn(position.lsn);
+    values.text(&read::hex(&position.chain));
+}
+
+/// Cuts `rows` into statements of the sizes there are, from large to small, and calls for
+/// each with its size's index.
+fn cut<'r, T>(rows: &'r [T], sizes: &'static [usize]) -> impl Iterator<Item = (usize, &'r [T])> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let at = sizes.iter().position(|&size| size <= rest.len())?;
+        let (now, later) = rest.split_at(sizes[at]);
+        rest = later;
+        Some((at, now))
+    })
+}
+
+async fn insert<L: Link, R: Row + Sync>(link: &mut L, insert: &'static Insert, rows: &[R]) -> Result<(), StoreError> {
+    for (size, rows) in cut(rows, &ROWS) {
+        let mut values = L::Values::with_capacity(rows.len() * insert.columns);
+        for row in rows {
+            row.give(&mut values);
+        }
+        link.run(&insert.sql[size], values).await?;
+    }
+    Ok(())
+}
+
+async fn update<L: Link, C: Change + Sync>(
+    link: &mut L,
+    update: &'static Update,
+    changes: &[C],
+    partition: Option<PartitionId>,
+) -> Result<(), StoreError> {
+    for (size, changes) in cut(changes, &CHANGES) {
+        let mut values = L::Values::with_capacity(changes.len() * (2 * C::COLUMNS + 1) + 1);
+        for column in 0..C::COLUMNS {
+            for change in changes {
+                change.key(&mut values);
+                change.column(column, &mut values);
+            }
+        }
+        for change in changes {
+            change.key(&mut values);
+        }
+        if let Some(partition) = partition {
+            values.int(partition.0.into());
+        }
+        let found = link.run(&update.sql[size], values).await?;
+        expect(C::TABLE, changes.iter().map(Change::rows).sum(), found)?;
+    }
+    Ok(())
+}
+
+async fn delete<L: Link>(link: &mut L, delete: &'static ByKeys, orders: &[OrderId]) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    for (size, orders) in cut(orders, &ROWS) {
+        let mut values = L::Values::with_capacity(orders.len());
+        for order in orders {
+            values.order(*order);
+        }
+        deleted += link.run(&delete.sql[size], values).await?;
+    }
+    Ok(deleted)
+}
+
+fn expect(table: &'static str, rows: u64, found: u64) -> Result<(), StoreError> {
+    if rows == found {
+        return Ok(());
+    }
+    Err(StoreError::Diverged(format!(
+        "{rows} rows of {table} were to change, {found} are there as the journal left them"
+    )))
+}
