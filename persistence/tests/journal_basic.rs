@@ -1,5 +1,7 @@
 //! The journal on a real disk: what was committed is there again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 use son7shop_engine::{Event, Lsn, Partition, PartitionId, Record, RequestKey, Sku, Time, Won};
 use son7shop_persistence::journal::{
     Cursor, DataFolder, DiskStorage, FolderOptions, Journal, JournalError, OpenHints, Position, Reader, Recovered,

@@ -1,6 +1,8 @@
 //! Damaged journals: recovered to exactly what was acknowledged, or to less with a warning
 //! where nothing can prove more, or refused with the right words. Never wrong in silence.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod journal_support;
 
 use journal_support::{DATA, Shop, data_folder, folder_of, open, options, read_all};

@@ -71,7 +71,7 @@ impl<'a> Replay<'a> {
             Ok(goes_on) => self.through(goes_on, next, &mut |_| {}),
             Err(fault) => {
                 let what = format!("{}, but events behind it are committed", describe(&fault));
-                Err(self.damaged_at(&next, segment::HEADER_BYTES, what))
+                Err(self.damaged_at(&next, segment::HEADER_BYTES, &what))
             }
         }
     }
@@ -85,11 +85,11 @@ impl<'a> Replay<'a> {
     ) -> Result<(), JournalError> {
         if let End::Fault(fault) = self.run(self.segment.size, Some(&goes_on.from), progress)? {
             let what = format!("segment {} goes on behind more frames, but here {}", next.number, describe(&fault));
-            return Err(self.damaged(what));
+            return Err(self.damaged(&what));
         }
         // What a cut leaves behind never counted. Without one, nothing may stand here.
         if !goes_on.cut && self.window.frame(&self.segment, self.offset, self.segment.size)?.is_ok() {
-            return Err(self.damaged(format!("segment {} goes on before this frame: two histories", next.number)));
+            return Err(self.damaged(&format!("segment {} goes on before this frame: two histories", next.number)));
         }
         self.segment = next;
         self.offset = segment::HEADER_BYTES;
@@ -128,7 +128,7 @@ impl<'a> Replay<'a> {
             codec::decode(payload, header.count, |record| partition.evolve(&record))
         });
         if let Err(what) = applied {
-            return Err(self.damaged(what));
+            return Err(self.damaged(&what));
         }
         let chain = frame::hash(bytes);
         self.track.pass(&header, chain);
@@ -144,12 +144,12 @@ impl<'a> Replay<'a> {
     }
 
     /// Damage where this replay stands.
-    pub(crate) fn damaged(&self, what: String) -> JournalError {
+    pub(crate) fn damaged(&self, what: &str) -> JournalError {
         self.damaged_at(&self.segment, self.offset, what)
     }
 
     /// Damage elsewhere.
-    pub(crate) fn damaged_at(&self, segment: &Segment, offset: u64, what: String) -> JournalError {
+    pub(crate) fn damaged_at(&self, segment: &Segment, offset: u64, what: &str) -> JournalError {
         JournalError::Damaged {
             partition: self.folder.id(),
             segment: segment.number,

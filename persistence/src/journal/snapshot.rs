@@ -274,7 +274,7 @@ fn write(folder: &PartitionFolder, replay: &Replay<'_>) -> Result<SnapshotInfo, 
     let mut body = Body { file: file.as_ref(), hasher: blake3::Hasher::new(), buffer: Vec::new(), written: 0 };
     postcard::to_io(&replay.partition.image(), &mut body)
         .map_err(io::Error::other)
-        .and_then(|body| body.flush())
+        .and_then(Write::flush)
         .doing("write", &temporary)?;
     let header = encode_header(track, replay.segment.number, body.written, body.hasher.finalize().as_bytes());
     file.write_at(&header, 0).doing("write", &temporary)?;
