@@ -179,6 +179,7 @@ pub(crate) fn read<'a>(
             return Err(replay.damaged("a snapshot ends here, and was made only because a frame follows"));
         }
     }
+    replay.check_fit()?;
     judge::known(&replay, known, "a snapshot")?;
     if let Some(database) = hints.database {
         judge::database(&replay, base_position, database)?;

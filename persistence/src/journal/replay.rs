@@ -143,6 +143,14 @@ impl<'a> Replay<'a> {
         Ok(None)
     }
 
+    /// Refuses a state to which an event did not fit.
+    pub(crate) fn check_fit(&self) -> Result<(), JournalError> {
+        match self.partition.misfit() {
+            Some(lsn) => Err(JournalError::Misfit { partition: self.folder.id(), lsn }),
+            None => Ok(()),
+        }
+    }
+
     /// Damage where this replay stands.
     pub(crate) fn damaged(&self, what: &str) -> JournalError {
         self.damaged_at(&self.segment, self.offset, what)
