@@ -117,7 +117,7 @@ impl Actor for Keeper {
         match ask {
             Ask::Ended(End::Stopped) => kept.gate.close(GateState::Closed("stopped".to_owned())),
             Ask::Ended(end) => {
-                tracing::error!(partition, ?end, "the owner died; recovering its partition");
+                tracing::error!(partition, why = %end, "the owner died; recovering its partition");
                 metrics::counter!("son7_owner_deaths_total", "partition" => partition.to_string()).increment(1);
                 kept.gate.close(GateState::Recovering);
                 me.cast(Ask::Recover(0))?;

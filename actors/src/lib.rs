@@ -24,6 +24,8 @@ mod database;
 mod error;
 mod gate;
 mod keeper;
+#[cfg(test)]
+mod keeper_tests;
 mod keys;
 mod lists;
 mod open;
@@ -34,11 +36,11 @@ mod shop;
 mod stock;
 mod supervisor;
 mod upkeep;
-// mod verify; waits for journal::inspect
+mod verify;
 mod write_behind;
 
 pub use error::{OpenError, ShopError};
 pub use lists::OrdersPage;
 pub use settings::Settings;
 pub use shop::{Done, NewProduct, Readiness, Shop};
-// pub use verify::{Verified, verify};
+pub use verify::{Verified, verify};

@@ -152,14 +152,16 @@ impl Comparison {
             let mut missing: Vec<String> = Vec::new();
             let products = partition.products_after(None, usize::MAX);
             missing.extend(
-                products.iter().filter(|product| !self.products.contains(&product.sku)).map(|product| {
-                    format!("product {}: in the journal, not in the database", product.sku)
-                }),
+                products
+                    .iter()
+                    .filter(|product| !self.products.contains(&product.sku))
+                    .map(|product| format!("product {}: in the journal, not in the database", product.sku)),
             );
             missing.extend(
-                partition.orders().filter(|order| !self.orders.contains(&order.id)).map(|order| {
-                    format!("order {}: in the journal, not in the database", order.id)
-                }),
+                partition
+                    .orders()
+                    .filter(|order| !self.orders.contains(&order.id))
+                    .map(|order| format!("order {}: in the journal, not in the database", order.id)),
             );
             missing.into_iter().for_each(|difference| self.differ(difference));
         }

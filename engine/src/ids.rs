@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Why a text is no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -90,9 +91,16 @@ impl fmt::Display for PartitionId {
 
 /// An order's id: a UUID whose last two bytes name the home partition, so that whoever
 /// has the id can find the owner without asking anyone.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrderId([u8; 16]);
+
+/// As one number: two multiplications instead of a walk over sixteen bytes.
+impl Hash for OrderId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.0));
+    }
+}
 
 impl OrderId {
     /// A version 7 UUID (RFC 9562, section 5.7) made of `now`, eight bytes that the

@@ -1,6 +1,7 @@
 //! What must hold of a partition after every step, by number. Tests, simulation and
 //! metrics ask the same question here.
 
+use crate::Lsn;
 use crate::ids::{OrderId, Sku};
 use crate::partition::Partition;
 
@@ -55,16 +56,31 @@ pub enum Violation {
         /// The order.
         order: OrderId,
     },
-    /// 6: every order that holds units has its deadline ahead.
+    /// 6: every order that holds units has its deadline ahead, and no hold that has ended hides it.
     #[error("6 deadlines: order {order} holds units and nothing will end it")]
     Deadlines {
         /// The order.
         order: OrderId,
     },
+    /// 7: every event fitted the state that it met.
+    #[error("7 history: the event at {lsn} did not fit the state; this journal cannot have come about")]
+    History {
+        /// The first event that did not fit.
+        lsn: Lsn,
+    },
+    /// 8: the number of open holds is what the orders and parts say.
+    #[error("8 open holds: {counted} are counted, {open} orders and parts hold units")]
+    OpenHolds {
+        /// By the counter.
+        counted: usize,
+        /// By the orders and parts.
+        open: usize,
+    },
 }
 
 /// Looks at the whole partition; the first violation found, if any.
 pub fn check(partition: &Partition) -> Result<(), Violation> {
+    partition.check_history()?;
     partition.check_stock()?;
     partition.check_orders()
 }

@@ -13,6 +13,7 @@ pub mod basket;
 mod command;
 mod event;
 mod ids;
+mod index;
 pub mod invariants;
 mod map;
 mod money;

@@ -95,10 +95,8 @@ pub(crate) struct Order {
     pub key: RequestKey,
     /// The lines that home owns.
     pub lines: SmallVec<[Line; 1]>,
-    /// Who else holds a part.
-    pub asked: Vec<PartitionId>,
-    /// The lines that other partitions own; empty until they answered.
-    pub part_lines: Vec<PricedLine>,
+    /// What other partitions have to do with it; most orders spare the room.
+    pub elsewhere: Option<Box<Elsewhere>>,
     /// The sum over all lines; fixed when the order is placed.
     pub total: Won,
     pub status: OrderStatus,
@@ -109,6 +107,27 @@ pub(crate) struct Order {
     pub ended_at: Time,
     /// The last event that changed it.
     pub lsn: Lsn,
+}
+
+/// An order's lines that other partitions own, as its home keeps them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Elsewhere {
+    /// Who was asked for a part, in the order of the request.
+    pub asked: Vec<PartitionId>,
+    /// The held lines; empty until everybody has answered.
+    pub lines: Vec<PricedLine>,
+}
+
+impl Order {
+    /// The other partitions that were asked for a part.
+    pub(crate) fn asked(&self) -> &[PartitionId] {
+        self.elsewhere.as_ref().map_or(&[], |elsewhere| &elsewhere.asked)
+    }
+
+    /// The lines that other partitions hold for it.
+    pub(crate) fn lines_elsewhere(&self) -> &[PricedLine] {
+        self.elsewhere.as_ref().map_or(&[], |elsewhere| &elsewhere.lines)
+    }
 }
 
 /// Where a part hold stands.

@@ -198,6 +198,7 @@ mod tests {
         b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"id\":\"abc\"}";
     const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n3\r\nefg\r\n0\r\n\r\n";
 
+    #[allow(clippy::type_complexity, reason = "status, body and length of a whole answer")]
     fn check(bytes: &[u8], expect: Result<Option<(u16, &[u8], usize)>, AnswerError>) {
         let parsed = parse(bytes);
         let seen = parsed

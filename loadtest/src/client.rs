@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// A server that says nothing for so long is taken for dead.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why there is no answer. After any of these but `Connect` the request may have had its effect.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,11 @@
 //! The contention lab: load against this engine and against what people use instead.
 //!
+//! - [`contention`]: the scenario in which far more buyers than units meet; its check of the promises.
 //! - [`drive`]: the load client, closed and open loop.
+//! - [`prepared`]: the plainest workload for it.
 //! - [`request`], [`answer`]: the little of HTTP/1.1 that it needs.
-//! - [`client`]: a small blocking client for everything that is not load; [`metrics`] reads counters with it.
+//! - [`client`]: a small blocking client for everything that is not load; [`metrics`] reads counters with it,
+//!   [`api`] makes products and reads stock and orders.
 //! - [`program`], [`shop`]: the servers under test as programs.
 //! - [`process`]: what a process costs: processor time, context switches, memory.
 //! - [`limits`]: open files.
@@ -11,10 +14,13 @@
 //! Knows no other crate of the workspace, so that every one of them may use it in its tests.
 
 pub mod answer;
+pub mod api;
 pub mod client;
+pub mod contention;
 pub mod drive;
 pub mod limits;
 pub mod metrics;
+pub mod prepared;
 pub mod process;
 pub mod program;
 pub mod request;

@@ -1,1 +1,38 @@
-fn main() {}
+//! `loadtest`: load from the command line.
+
+mod contend;
+mod plain;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Load against Son7shop, and the check that it kept its promises.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Far more buyers than units, all at once, for one product; exits 1 when a promise was broken.
+    Contention(contend::Args),
+    /// Send one request again and again and print throughput and latencies.
+    Plain(plain::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().scenario {
+        Scenario::Contention(args) => contend::run(&args),
+        Scenario::Plain(args) => plain::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            // 1 says that an invariant is broken; 2 that nothing can be said.
+            ExitCode::from(2)
+        }
+    }
+}

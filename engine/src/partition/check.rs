@@ -1,5 +1,6 @@
 //! The invariants, computed from the partition's own state.
 
+use super::decide::holder;
 use super::{KeyUse, Partition};
 use crate::invariants::Violation;
 use crate::order::{Line, OrderStatus, PartStatus};
@@ -66,20 +67,37 @@ impl Partition {
         sums
     }
 
+    /// Everything about orders, keys and deadlines.
     pub(crate) fn check_orders(&self) -> Result<(), Violation> {
-        let ahead: BTreeSet<_> = self.deadlines.iter().map(|Reverse(hold)| *hold).collect();
+        let ahead: BTreeSet<_> = self.deadlines.iter().map(|Reverse(hold)| (hold.0, hold.1)).collect();
         for order in self.orders.iter() {
-            let led_to = match self.keys.get(&order.key.key) {
-                Some(KeyUse::Order(at)) => self.orders.get(*at).map(|found| found.id),
+            let led_to = match self.find_key(&order.key.key) {
+                Some(KeyUse::Order(at)) => self.orders.get(at).map(|found| found.id),
                 _ => None,
             };
-            if led_to != Some(order.id) {
+            let found = self.find_order(order.id).is_some_and(|found| std::ptr::eq(found, order));
+            if !found || led_to != Some(order.id) {
                 return Err(Violation::ExactlyOnce { order: order.id });
             }
             if order.status.holds_units() && !ahead.contains(&(order.deadline, order.id)) {
                 return Err(Violation::Deadlines { order: order.id });
             }
         }
-        Ok(())
+        match self.deadlines.peek() {
+            Some(Reverse(hold)) if holder(&self.orders, hold).is_none() => Err(Violation::Deadlines { order: hold.1 }),
+            _ => self.check_open_holds(),
+        }
+    }
+
+    fn check_open_holds(&self) -> Result<(), Violation> {
+        let orders = self.orders.iter().filter(|order| order.status.holds_units()).count();
+        let parts = self.parts.values().filter(|part| part.status == PartStatus::Held).count();
+        let (counted, open) = (self.open_holds, orders + parts);
+        if counted == open { Ok(()) } else { Err(Violation::OpenHolds { counted, open }) }
+    }
+
+    /// Whether every event fitted.
+    pub(crate) fn check_history(&self) -> Result<(), Violation> {
+        self.misfit.map_or(Ok(()), |lsn| Err(Violation::History { lsn }))
     }
 }

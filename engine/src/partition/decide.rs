@@ -1,5 +1,6 @@
 //! What would happen: one small function for each command, each a list of early returns.
 
+use super::arena::Arena;
 use super::{Answer, Decision, Ended as Gone, KeyUse, Partition};
 use crate::command::{Command, LineRequest, PartHold, PlaceOrder, Requester};
 use crate::event::{Ended, Event, Lines, Role};
@@ -25,7 +26,8 @@ impl Partition {
     /// Says what `command` would do at `now`. Looks, never changes anything.
     #[must_use]
     pub fn decide(&self, now: Time, command: &Command) -> Decision {
-        if self.next_deadline().is_some_and(|deadline| deadline <= now) {
+        let now = now.max(self.time);
+        if self.due(now).is_some() {
             return Decision::Overdue;
         }
         let decided = match command {
@@ -51,20 +53,25 @@ impl Partition {
 
     /// The end of the hold whose deadline has come; the earliest of them.
     pub(super) fn overdue(&self, now: Time) -> Option<Event> {
-        let Reverse((deadline, id)) = self.deadlines.peek()?;
-        let order = self.find_order(*id).filter(|_| *deadline <= now)?;
-        match order.status {
-            OrderStatus::Held => Some(Event::OrderExpired(self.end_of(order))),
-            OrderStatus::Opening => Some(Event::OrderRefused(self.end_of(order))),
-            OrderStatus::Confirmed | OrderStatus::Cancelled | OrderStatus::Expired => None,
-        }
+        let order = self.due(now)?;
+        let ended = self.end_of(order);
+        Some(match order.status {
+            OrderStatus::Opening => Event::OrderRefused(ended),
+            _ => Event::OrderExpired(ended),
+        })
+    }
+
+    /// The order that holds units and whose deadline has come; the earliest of them.
+    fn due(&self, now: Time) -> Option<&Order> {
+        let Reverse(hold) = self.deadlines.peek()?;
+        if hold.0 > now { None } else { holder(&self.orders, hold) }
     }
 
     fn place_order(&self, now: Time, place: &PlaceOrder) -> Result<Decision, Refusal> {
-        if let Some(used) = self.keys.get(&place.key.key) {
+        if let Some(used) = self.find_key(&place.key.key) {
             return self.repeat_order(used, &place.key);
         }
-        if self.by_id.contains_key(&place.id) {
+        if self.place_of(place.id).is_some() {
             return Err(Refusal::OrderIdTaken);
         }
         let (lines, total) = self.price_lines(now, &place.customer, &place.lines)?;
@@ -89,16 +96,17 @@ impl Partition {
         Ok(accept(Event::OrderOpened { id, customer, key, lines, parts, deadline }, Answer::Order(view)))
     }
 
-    fn repeat_order(&self, used: &KeyUse, key: &RequestKey) -> Result<Decision, Refusal> {
+    fn repeat_order(&self, used: KeyUse, key: &RequestKey) -> Result<Decision, Refusal> {
         let KeyUse::Order(at) = used else { return Err(Refusal::KeyReused) };
-        let order = self.orders.get(*at).filter(|order| order.key.request == key.request).ok_or(Refusal::KeyReused)?;
+        let order = self.orders.get(at).filter(|order| order.key.request == key.request).ok_or(Refusal::KeyReused)?;
         if order.status == OrderStatus::Opening {
             return Err(Refusal::StillRunning);
         }
         Ok(Decision::Repeat(Answer::Order(self.view(order))))
     }
 
-    /// What `lines` cost, if every one of them may be taken; all or nothing.
+    /// What `lines` cost, if every one of them may be taken; all or nothing. Lines of the
+    /// same product count together, though callers should have summed them.
     fn price_lines(
         &self,
         now: Time,
@@ -107,8 +115,10 @@ impl Partition {
     ) -> Result<(PricedLines, Won), Refusal> {
         let mut total = Won(0);
         let mut priced = PricedLines::with_capacity(lines.len());
-        for line in lines {
-            let (unit_price, sale) = self.may_take(now, customer, line)?;
+        let summed = lines.is_sorted_by(|a, b| a.sku < b.sku);
+        for (at, line) in lines.iter().enumerate() {
+            let before = if summed { 0 } else { units_of(&line.sku, &lines[..at]) };
+            let (unit_price, sale) = self.may_take(now, customer, line, before)?;
             let cost = unit_price.times(line.quantity).ok_or(Refusal::TotalTooLarge)?;
             total = total.plus(cost).ok_or(Refusal::TotalTooLarge)?;
             priced.push(PricedLine { sku: line.sku.clone(), quantity: line.quantity, unit_price, sale });
@@ -116,18 +126,25 @@ impl Partition {
         Ok((priced, total))
     }
 
-    /// The unit price and the sale's number, if `customer` may take `line` now.
-    fn may_take(&self, now: Time, customer: &CustomerId, line: &LineRequest) -> Result<(Won, u32), Refusal> {
+    /// The unit price and the sale's number, if `customer` may take `line` now, besides
+    /// `before` units of the same product in the same request.
+    fn may_take(
+        &self,
+        now: Time,
+        customer: &CustomerId,
+        line: &LineRequest,
+        before: u32,
+    ) -> Result<(Won, u32), Refusal> {
         let product = self.require(&line.sku)?;
         let terms = match &product.sale {
             None => (product.price, 0),
             Some(sale) => {
                 in_window(now, &line.sku, &sale.terms)?;
-                within_limit(sale, customer, line)?;
+                within_limit(sale, customer, line, before)?;
                 (sale.terms.price, sale.number)
             }
         };
-        let available = product.stock.available();
+        let available = product.stock.available().saturating_sub(u64::from(before));
         if available < u64::from(line.quantity) {
             return Err(Refusal::SoldOut { sku: line.sku.clone(), requested: line.quantity, available });
         }
@@ -167,7 +184,7 @@ impl Partition {
         on_hand: u64,
         key: Option<RequestKey>,
     ) -> Result<Decision, Refusal> {
-        if let Some(repeat) = key.and_then(|key| self.repeat_product(&key)) {
+        if let Some(repeat) = key.and_then(|key| self.repeat_product(sku, &key)) {
             return repeat;
         }
         if self.find(sku).is_some() {
@@ -189,7 +206,7 @@ impl Partition {
         reason: &CompactString,
         key: RequestKey,
     ) -> Result<Decision, Refusal> {
-        if let Some(repeat) = self.repeat_product(&key) {
+        if let Some(repeat) = self.repeat_product(sku, &key) {
             return repeat;
         }
         let product = self.require(sku)?;
@@ -205,11 +222,16 @@ impl Partition {
     }
 
     /// The earlier answer to a product's or an adjustment's key: the stock as it was then.
-    fn repeat_product(&self, key: &RequestKey) -> Option<Result<Decision, Refusal>> {
-        Some(match self.keys.get(&key.key)? {
-            KeyUse::Product { request, product, stock } if *request == key.request => {
-                let view = ProductView { stock: *stock, ..self.products[*product as usize].view() };
-                Ok(Decision::Repeat(Answer::Product(view)))
+    fn repeat_product(&self, sku: &Sku, key: &RequestKey) -> Option<Result<Decision, Refusal>> {
+        let used = self.find_key(&key.key)?;
+        let known = match used {
+            KeyUse::Order(_) => None,
+            KeyUse::Product(at) => self.product_keys.get(at).filter(|known| known.key == *key),
+        };
+        let product = known.map(|known| (&self.products[known.product as usize], known.stock));
+        Some(match product {
+            Some((product, stock)) if product.sku == *sku => {
+                Ok(Decision::Repeat(Answer::Product(ProductView { stock, ..product.view() })))
             }
             _ => Err(Refusal::KeyReused),
         })
@@ -241,6 +263,9 @@ impl Partition {
             OrderStatus::Opening => {}
             OrderStatus::Held => return Ok(Decision::Repeat(Answer::Order(self.view(order)))),
             status => return Err(Refusal::WrongState { status }),
+        }
+        if !parts.iter().map(|(partition, _)| partition).eq(order.asked()) {
+            return Err(Refusal::WrongState { status: order.status });
         }
         let mut view = self.view(order);
         view.lines.extend(parts.iter().flat_map(|(_, lines)| lines.iter().cloned()));
@@ -332,7 +357,7 @@ impl Partition {
     }
 
     fn end_of(&self, order: &Order) -> Ended {
-        Ended { id: order.id, lines: self.units(&order.lines), parts: order.asked.clone() }
+        Ended { id: order.id, lines: self.units(&order.lines), parts: order.asked().to_vec() }
     }
 
     fn units(&self, lines: &[Line]) -> Lines {
@@ -357,12 +382,25 @@ fn in_window(now: Time, sku: &Sku, terms: &SaleTerms) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn within_limit(sale: &Sale, customer: &CustomerId, line: &LineRequest) -> Result<(), Refusal> {
-    let (taken, limit, requested) = (sale.taken_by(customer), sale.terms.per_customer_limit, line.quantity);
-    if taken.saturating_add(requested) > limit {
+fn within_limit(sale: &Sale, customer: &CustomerId, line: &LineRequest, before: u32) -> Result<(), Refusal> {
+    let (limit, requested) = (sale.terms.per_customer_limit, line.quantity);
+    let taken = sale.taken_by(customer).saturating_add(before);
+    // A sum that does not fit is above every limit.
+    if taken.checked_add(requested).is_none_or(|units| units > limit) {
         return Err(Refusal::LimitReached { sku: line.sku.clone(), requested, taken, limit });
     }
     Ok(())
+}
+
+fn units_of(sku: &Sku, lines: &[LineRequest]) -> u32 {
+    let same = lines.iter().filter(|line| line.sku == *sku);
+    same.fold(0, |sum, line| sum.saturating_add(line.quantity))
+}
+
+/// The order of `hold`, if it still holds units until that deadline.
+pub(super) fn holder<'a>(orders: &'a Arena<Order>, hold: &(Time, OrderId, u32)) -> Option<&'a Order> {
+    let (deadline, id, at) = *hold;
+    orders.get(at).filter(|order| order.id == id && order.deadline == deadline && order.status.holds_units())
 }
 
 fn total_of(lines: &[PricedLine]) -> Option<Won> {

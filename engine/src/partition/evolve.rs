@@ -1,18 +1,21 @@
 //! What happened: one small function for each event. Changes, and never refuses.
 //!
-//! An event that does not fit the state cannot come from this partition's own journal
-//! (its frames are chained); it is passed over rather than half applied, and
-//! [`crate::invariants`] tells.
+//! An event that does not fit the state cannot come from this partition's own journal.
+//! Should one come all the same, nothing wraps and nothing panics: what does not fit is
+//! passed over, its position is kept in [`Partition::misfit`], and [`crate::invariants`]
+//! tells. Each function here returns whether its event fitted.
 
-use super::{Ended as Gone, KeyUse, Partition};
-use crate::Lsn;
+use super::arena::Arena;
+use super::decide::holder;
+use super::{Ended as Gone, KeyUse, Partition, ProductKey, has_id, key_at};
 use crate::event::{Ended, Event, Record};
-use crate::ids::{CustomerId, OrderId, RequestKey};
+use crate::ids::{CustomerId, OrderId, RequestKey, Sku};
 use crate::map::{Map, hasher};
 use crate::money::Won;
-use crate::order::{Line, Order, OrderStatus, Part, PartStatus, PricedLine};
+use crate::order::{Elsewhere, Line, Order, OrderStatus, Part, PartStatus, PricedLine};
 use crate::product::{Product, Sale, SaleTerms, Stock};
 use crate::time::Time;
+use crate::{Lsn, PartRequest, PartitionId};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 
@@ -29,66 +32,73 @@ impl Partition {
     /// Applies what happened. Never refuses.
     pub fn evolve(&mut self, record: &Record) {
         self.lsn = self.lsn.next();
-        self.time = record.at;
-        match &record.event {
+        let in_order = record.at >= self.time;
+        self.time = self.time.max(record.at);
+        let fits = match &record.event {
             Event::OrderPlaced { id, customer, key, lines, total, deadline } => {
-                let lines = self.take(customer, lines);
-                let order = self.new_order(*id, customer, *key, lines, *deadline);
-                self.insert_order(Order { total: *total, status: OrderStatus::Held, ..order });
+                self.place(*id, customer, *key, lines, *total, *deadline)
             }
             Event::OrderOpened { id, customer, key, lines, parts, deadline } => {
-                let lines = self.take(customer, lines);
-                let asked = parts.iter().map(|part| part.partition).collect();
-                let order = self.new_order(*id, customer, *key, lines, *deadline);
-                self.insert_order(Order { asked, ..order });
+                self.open(*id, customer, *key, lines, parts, *deadline)
             }
-            Event::BasketPlaced { id, parts, total } => {
-                let lsn = self.lsn;
-                if let Some(order) = self.order_mut(*id) {
-                    order.part_lines = parts.iter().flat_map(|(_, lines)| lines.iter().cloned()).collect();
-                    order.total = *total;
-                    order.status = OrderStatus::Held;
-                    order.lsn = lsn;
-                }
-            }
-            Event::OrderRefused(ended) => self.forget_refused(ended),
+            Event::BasketPlaced { id, parts, total } => self.place_basket(*id, parts, *total),
+            Event::OrderRefused(ended) => self.refuse(ended),
             Event::OrderConfirmed(ended) => self.end_order(ended, OrderStatus::Confirmed, Units::Sold),
             Event::OrderCancelled { ended, .. } => self.end_order(ended, OrderStatus::Cancelled, Units::Back),
             Event::OrderExpired(ended) => self.end_order(ended, OrderStatus::Expired, Units::Back),
-            Event::PartHeld { order, customer, lines } => {
-                let lines = self.take(customer, lines);
-                let part = Part { customer: Some(customer.clone()), lines, status: PartStatus::Held };
-                self.parts.insert(*order, part);
+            Event::PartHeld { order, customer, lines } => self.hold_units(*order, customer, lines),
+            Event::PartReleased { order, lines } => {
+                let never_held = lines.is_empty() && !self.parts.contains_key(order);
+                if never_held {
+                    self.bar_part(*order)
+                } else {
+                    self.end_part(*order, PartStatus::Released, Units::Back)
+                }
             }
-            Event::PartReleased { order, .. } => self.end_part(*order, PartStatus::Released, Units::Back),
             Event::PartConfirmed { order, .. } => self.end_part(*order, PartStatus::Confirmed, Units::Sold),
             Event::ProductCreated { sku, name, price, on_hand, key } => {
                 let stock = Stock { supplied: *on_hand, held: 0, sold: 0 };
-                self.insert_product(Product { sku: sku.clone(), name: name.clone(), price: *price, stock, sale: None });
-                if let Some(key) = key {
-                    self.use_key(*key, self.products.len() - 1, stock);
-                }
+                let product = Product { sku: sku.clone(), name: name.clone(), price: *price, stock, sale: None };
+                self.insert_product(product) && key.is_none_or(|key| self.use_key(key, sku))
             }
-            Event::StockAdjusted { sku, delta, key, .. } => {
-                if let Some(product) = self.find(sku) {
-                    let stock = &mut self.products[product as usize].stock;
-                    stock.supplied = stock.supplied.saturating_add_signed(*delta);
-                    let stock = *stock;
-                    self.use_key(*key, product as usize, stock);
-                }
-            }
-            Event::SaleSet { sku, terms, number } => {
-                if let Some(product) = self.find(sku) {
-                    self.set(product, *terms, *number);
-                }
-            }
-            Event::SaleDeleted { sku } => {
-                if let Some(product) = self.find(sku) {
-                    self.products[product as usize].sale = None;
-                }
-            }
+            Event::StockAdjusted { sku, delta, key, .. } => self.adjust(sku, *delta) && self.use_key(*key, sku),
+            Event::SaleSet { sku, terms, number } => self.begin_sale(sku, *terms, *number),
+            Event::SaleDeleted { sku } => self.end_sale(sku),
             Event::Forgotten { through } => self.forget_through(*through),
+        };
+        if !(fits && in_order) {
+            self.misfit = self.misfit.or(Some(self.lsn));
         }
+    }
+
+    fn place(
+        &mut self,
+        id: OrderId,
+        customer: &CustomerId,
+        key: RequestKey,
+        lines: &[PricedLine],
+        total: Won,
+        deadline: Time,
+    ) -> bool {
+        let (lines, fits) = self.take(customer, lines);
+        let order = self.new_order(id, customer, key, lines, deadline);
+        self.insert_order(Order { total, status: OrderStatus::Held, ..order }) && fits
+    }
+
+    fn open(
+        &mut self,
+        id: OrderId,
+        customer: &CustomerId,
+        key: RequestKey,
+        lines: &[PricedLine],
+        parts: &[PartRequest],
+        deadline: Time,
+    ) -> bool {
+        let (lines, fits) = self.take(customer, lines);
+        let asked = parts.iter().map(|part| part.partition).collect();
+        let elsewhere = Some(Box::new(Elsewhere { asked, lines: Vec::new() }));
+        let order = self.new_order(id, customer, key, lines, deadline);
+        self.insert_order(Order { elsewhere, ..order }) && fits
     }
 
     fn new_order(
@@ -104,8 +114,7 @@ impl Partition {
             customer: customer.clone(),
             key,
             lines,
-            asked: Vec::new(),
-            part_lines: Vec::new(),
+            elsewhere: None,
             total: Won(0),
             status: OrderStatus::Opening,
             placed_at: self.time,
@@ -115,132 +124,244 @@ impl Partition {
         }
     }
 
-    pub(super) fn insert_order(&mut self, order: Order) {
+    /// False if the id or the key leads to another order.
+    pub(super) fn insert_order(&mut self, order: Order) -> bool {
         let (id, key, deadline, holds) = (order.id, order.key.key, order.deadline, order.status.holds_units());
         let at = self.orders.insert(order);
-        self.by_id.insert(id, at);
-        self.keys.insert(key, KeyUse::Order(at));
         if holds {
-            self.deadlines.push(Reverse((deadline, id)));
+            self.open_holds += 1;
+            self.deadlines.push(Reverse((deadline, id, at)));
         }
+        let (orders, product_keys) = (&self.orders, &self.product_keys);
+        let new_id = self.by_id.insert(self.by_id.hash(id), at, |at| has_id(orders, at, id));
+        let has_key = |used| key_at(orders, product_keys, used).is_some_and(|found| found.key == key);
+        let hash = self.keys.hash(u128::from_ne_bytes(key));
+        self.keys.insert(hash, KeyUse::Order(at), has_key) && new_id
     }
 
-    pub(super) fn insert_product(&mut self, product: Product) {
-        #[expect(clippy::cast_possible_truncation, reason = "4 billion products do not fit the memory")]
-        let at = self.products.len() as u32;
-        self.by_sku.insert(product.sku.clone(), at);
-        self.sorted.insert(product.sku.clone(), at);
-        self.products.push(product);
+    fn place_basket(&mut self, id: OrderId, parts: &[(PartitionId, Vec<PricedLine>)], total: Won) -> bool {
+        let lsn = self.lsn;
+        let Some(order) = self.order_mut(id).filter(|order| order.status == OrderStatus::Opening) else {
+            return false;
+        };
+        order.total = total;
+        order.status = OrderStatus::Held;
+        order.lsn = lsn;
+        let Some(elsewhere) = &mut order.elsewhere else { return false };
+        elsewhere.lines = parts.iter().flat_map(|(_, lines)| lines.iter().cloned()).collect();
+        true
     }
 
-    fn order_mut(&mut self, id: OrderId) -> Option<&mut Order> {
-        self.orders.get_mut(*self.by_id.get(&id)?)
-    }
-
-    /// Moves the units of `lines` from available to held and counts them in their sale.
-    fn take(&mut self, customer: &CustomerId, lines: &[PricedLine]) -> InnerLines {
-        let mut taken = InnerLines::with_capacity(lines.len());
-        for line in lines {
-            let Some(at) = self.find(&line.sku) else { continue };
-            let product = &mut self.products[at as usize];
-            product.stock.held += u64::from(line.quantity);
-            if let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) {
-                *sale.taken.entry(customer.clone()).or_insert(0) += line.quantity;
-            }
-            taken.push(Line { product: at, quantity: line.quantity, unit_price: line.unit_price, sale: line.sale });
+    fn refuse(&mut self, ended: &Ended) -> bool {
+        if self.find_order(ended.id).is_none_or(|order| order.status != OrderStatus::Opening) {
+            return false;
         }
-        taken
+        let Some(order) = self.remove_order(ended.id) else { return false };
+        self.open_holds -= 1;
+        let fits = move_units(&mut self.products, &order.customer, &order.lines, Units::Back);
+        self.drop_ended_deadlines();
+        fits
     }
 
-    /// Moves the units of `lines` out of held. Units that go back no longer count in their sale.
-    fn move_units(&mut self, customer: &CustomerId, lines: &[Line], to: Units) {
-        for line in lines {
-            let product = &mut self.products[line.product as usize];
-            let units = u64::from(line.quantity);
-            product.stock.held -= units;
-            if to == Units::Sold {
-                product.stock.sold += units;
-                continue;
-            }
-            let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) else { continue };
-            if let Some(taken) = sale.taken.get_mut(customer) {
-                *taken = taken.saturating_sub(line.quantity);
-                if *taken == 0 {
-                    sale.taken.remove(customer);
-                }
-            }
-        }
-    }
-
-    fn end_order(&mut self, ended: &Ended, status: OrderStatus, to: Units) {
+    fn end_order(&mut self, ended: &Ended, status: OrderStatus, to: Units) -> bool {
         let (now, lsn) = (self.time, self.lsn);
-        let Some(order) = self.order_mut(ended.id) else { return };
+        let place = self.place_of(ended.id).and_then(|at| self.orders.get_mut(at));
+        let Some(order) = place.filter(|order| order.status == OrderStatus::Held) else { return false };
         order.status = status;
         order.ended_at = now;
         order.lsn = lsn;
-        let (customer, lines) = (order.customer.clone(), order.lines.clone());
-        self.move_units(&customer, &lines, to);
+        self.open_holds -= 1;
+        let fits = move_units(&mut self.products, &order.customer, &order.lines, to);
         self.ended.push_back((now, lsn, Gone::Order(ended.id)));
         self.drop_ended_deadlines();
+        fits
     }
 
-    fn forget_refused(&mut self, ended: &Ended) {
-        if let Some(order) = self.remove_order(ended.id) {
-            self.move_units(&order.customer, &order.lines, Units::Back);
+    fn hold_units(&mut self, id: OrderId, customer: &CustomerId, lines: &[PricedLine]) -> bool {
+        if self.parts.contains_key(&id) {
+            return false;
         }
-        self.drop_ended_deadlines();
+        let (lines, fits) = self.take(customer, lines);
+        let part = Part { customer: Some(customer.clone()), lines, status: PartStatus::Held };
+        self.insert_part(id, part);
+        fits
     }
 
-    fn end_part(&mut self, id: OrderId, status: PartStatus, to: Units) {
-        let part = self.parts.entry(id).or_insert(Part { customer: None, lines: InnerLines::new(), status });
-        part.status = status;
-        let (customer, lines) = (part.customer.clone(), part.lines.clone());
-        if let Some(customer) = customer {
-            self.move_units(&customer, &lines, to);
-        }
+    pub(super) fn insert_part(&mut self, id: OrderId, part: Part) {
+        self.open_holds += usize::from(part.status == PartStatus::Held);
+        self.parts.insert(id, part);
+    }
+
+    /// Home ended a part before it was asked for: whoever asks for it late is refused.
+    fn bar_part(&mut self, id: OrderId) -> bool {
+        self.insert_part(id, Part { customer: None, lines: InnerLines::new(), status: PartStatus::Released });
         self.ended.push_back((self.time, self.lsn, Gone::Part(id)));
+        true
+    }
+
+    fn end_part(&mut self, id: OrderId, status: PartStatus, to: Units) -> bool {
+        let held = self.parts.get_mut(&id).filter(|part| part.status == PartStatus::Held);
+        let Some(part) = held else { return false };
+        part.status = status;
+        self.open_holds -= 1;
+        let fits =
+            part.customer.as_ref().is_some_and(|customer| move_units(&mut self.products, customer, &part.lines, to));
+        self.ended.push_back((self.time, self.lsn, Gone::Part(id)));
+        fits
+    }
+
+    /// False if the sku is taken; then nothing changes.
+    pub(super) fn insert_product(&mut self, product: Product) -> bool {
+        #[expect(clippy::cast_possible_truncation, reason = "4 billion products do not fit the memory")]
+        let at = self.products.len() as u32;
+        let (products, hash) = (&self.products, self.by_sku.hash(&product.sku));
+        let new = self.by_sku.insert(hash, at, |at| products[at as usize].sku == product.sku);
+        if new {
+            self.sorted.insert(product.sku.clone(), at);
+            self.products.push(product);
+        }
+        new
+    }
+
+    fn adjust(&mut self, sku: &Sku, delta: i64) -> bool {
+        let Some(at) = self.find(sku) else { return false };
+        let stock = &mut self.products[at as usize].stock;
+        let supplied = stock.supplied.checked_add_signed(delta);
+        stock.supplied = supplied.unwrap_or(stock.supplied);
+        supplied.is_some()
+    }
+
+    fn begin_sale(&mut self, sku: &Sku, terms: SaleTerms, number: u32) -> bool {
+        let Some(at) = self.find(sku) else { return false };
+        self.sales = self.sales.max(number);
+        let seed = self.seed;
+        let sale = &mut self.products[at as usize].sale;
+        match sale {
+            Some(sale) if sale.number == number => sale.terms = terms,
+            _ => *sale = Some(Box::new(Sale { number, terms, taken: Map::with_hasher(hasher(seed)) })),
+        }
+        true
+    }
+
+    fn end_sale(&mut self, sku: &Sku) -> bool {
+        self.find(sku).and_then(|at| self.products[at as usize].sale.take()).is_some()
+    }
+
+    fn order_mut(&mut self, id: OrderId) -> Option<&mut Order> {
+        self.orders.get_mut(self.place_of(id)?)
+    }
+
+    /// Moves the units of `lines` from available to held and counts them in their sale.
+    /// Also says whether there were as many.
+    fn take(&mut self, customer: &CustomerId, lines: &[PricedLine]) -> (InnerLines, bool) {
+        let mut taken = InnerLines::with_capacity(lines.len());
+        let mut fits = true;
+        for line in lines {
+            let Some(at) = self.find(&line.sku) else {
+                fits = false;
+                continue;
+            };
+            let product = &mut self.products[at as usize];
+            let units = u64::from(line.quantity);
+            fits &= units <= product.stock.available();
+            product.stock.held = product.stock.held.saturating_add(units);
+            if let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) {
+                let counted = sale.taken.entry(customer.clone()).or_insert(0);
+                *counted = counted.saturating_add(line.quantity);
+            }
+            taken.push(Line { product: at, quantity: line.quantity, unit_price: line.unit_price, sale: line.sale });
+        }
+        (taken, fits)
     }
 
     /// Keeps the promise that the earliest deadline belongs to an order that holds units.
     fn drop_ended_deadlines(&mut self) {
-        while let Some(Reverse((_, id))) = self.deadlines.peek() {
-            if self.find_order(*id).is_some_and(|order| order.status.holds_units()) {
+        while let Some(Reverse(hold)) = self.deadlines.peek() {
+            if holder(&self.orders, hold).is_some() {
                 return;
             }
             self.deadlines.pop();
         }
     }
 
-    fn use_key(&mut self, key: RequestKey, product: usize, stock: Stock) {
-        #[expect(clippy::cast_possible_truncation, reason = "an index of `products`, which counts in u32")]
-        let product = product as u32;
-        self.keys.insert(key.key, KeyUse::Product { request: key.request, product, stock });
+    fn use_key(&mut self, key: RequestKey, sku: &Sku) -> bool {
+        let Some(product) = self.find(sku) else { return false };
+        let stock = self.products[product as usize].stock;
         self.ended.push_back((self.time, self.lsn, Gone::Key(key.key)));
+        self.insert_product_key(ProductKey { key, product, stock })
     }
 
-    fn set(&mut self, product: u32, terms: SaleTerms, number: u32) {
-        self.sales = self.sales.max(number);
-        let seed = self.seed;
-        let sale = &mut self.products[product as usize].sale;
-        match sale {
-            Some(sale) if sale.number == number => sale.terms = terms,
-            _ => *sale = Some(Box::new(Sale { number, terms, taken: Map::with_hasher(hasher(seed)) })),
-        }
+    /// False if the key led to something else before.
+    pub(super) fn insert_product_key(&mut self, used: ProductKey) -> bool {
+        let (key, hash) = (used.key.key, self.keys.hash(u128::from_ne_bytes(used.key.key)));
+        let at = self.product_keys.insert(used);
+        let (orders, product_keys) = (&self.orders, &self.product_keys);
+        let has_key = |used| key_at(orders, product_keys, used).is_some_and(|found| found.key == key);
+        self.keys.insert(hash, KeyUse::Product(at), has_key)
     }
 
     fn remove_order(&mut self, id: OrderId) -> Option<Order> {
-        let order = self.orders.remove(self.by_id.remove(&id)?)?;
-        self.keys.remove(&order.key.key);
-        Some(order)
+        let (orders, product_keys) = (&self.orders, &self.product_keys);
+        let at = self.by_id.remove(self.by_id.hash(id), |at| has_id(orders, at, id))?;
+        let key = orders.get(at)?.key.key;
+        remove_key(&mut self.keys, orders, product_keys, &key);
+        self.orders.remove(at)
     }
 
-    fn forget_through(&mut self, through: Lsn) {
+    /// False if there was nothing to forget.
+    fn forget_through(&mut self, through: Lsn) -> bool {
+        let before = self.ended.len();
         while let Some((_, _, gone)) = self.ended.pop_front_if(|(_, lsn, _)| *lsn <= through) {
             match gone {
                 Gone::Order(id) => drop(self.remove_order(id)),
                 Gone::Part(id) => drop(self.parts.remove(&id)),
-                Gone::Key(key) => drop(self.keys.remove(&key)),
+                Gone::Key(key) => {
+                    let used = remove_key(&mut self.keys, &self.orders, &self.product_keys, &key);
+                    if let Some(KeyUse::Product(at)) = used {
+                        self.product_keys.remove(at);
+                    }
+                }
             }
         }
+        self.ended.len() < before
     }
+}
+
+fn remove_key(
+    keys: &mut crate::index::Index<KeyUse>,
+    orders: &Arena<Order>,
+    product_keys: &Arena<ProductKey>,
+    key: &[u8; 16],
+) -> Option<KeyUse> {
+    let has_key = |used| key_at(orders, product_keys, used).is_some_and(|found| found.key == *key);
+    keys.remove(keys.hash(u128::from_ne_bytes(*key)), has_key)
+}
+
+/// Moves the units of `lines` out of held. Units that go back no longer count in their
+/// sale. False if they were not held.
+fn move_units(products: &mut [Product], customer: &CustomerId, lines: &[Line], to: Units) -> bool {
+    let mut fits = true;
+    for line in lines {
+        let product = &mut products[line.product as usize];
+        let units = u64::from(line.quantity);
+        let Some(held) = product.stock.held.checked_sub(units) else {
+            fits = false;
+            continue;
+        };
+        product.stock.held = held;
+        if to == Units::Sold {
+            product.stock.sold = product.stock.sold.saturating_add(units);
+            continue;
+        }
+        let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) else { continue };
+        match sale.taken.get_mut(customer) {
+            Some(taken) if *taken > line.quantity => *taken -= line.quantity,
+            Some(taken) => {
+                fits &= *taken == line.quantity;
+                sale.taken.remove(customer);
+            }
+            None => fits = false,
+        }
+    }
+    fits
 }

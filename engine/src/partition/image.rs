@@ -1,14 +1,14 @@
 //! A partition as a snapshot keeps it. Equal states give equal bytes, whatever the maps'
 //! seeds were: everything is in a fixed order.
 
-use super::{Ended, KeyUse, Partition};
+use super::{Ended, Partition, ProductKey};
+use crate::Lsn;
 use crate::ids::{CustomerId, OrderId, PartitionId, Sku};
 use crate::map::{Map, hasher};
 use crate::money::Won;
 use crate::order::{Order, Part};
 use crate::product::{Product, Sale, SaleTerms, Stock};
 use crate::time::Time;
-use crate::{Lsn, ids::RequestKey};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,10 @@ pub struct PartitionImage {
     /// By order.
     parts: Vec<(OrderId, Part)>,
     /// Keys of products and adjustments, by key; an order has its own key.
-    keys: Vec<(RequestKey, u32, Stock)>,
+    keys: Vec<ProductKey>,
     ended: Vec<(Time, Lsn, Ended)>,
+    /// Carried on, so that a snapshot does not hide that its journal was wrong.
+    misfit: Option<Lsn>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,11 +75,14 @@ impl PartitionImage {
         for order in self.orders {
             partition.insert_order(order);
         }
-        partition.parts.extend(self.parts);
-        for (RequestKey { key, request }, product, stock) in self.keys {
-            partition.keys.insert(key, KeyUse::Product { request, product, stock });
+        for (id, part) in self.parts {
+            partition.insert_part(id, part);
+        }
+        for used in self.keys {
+            partition.insert_product_key(used);
         }
         partition.ended = self.ended.into();
+        partition.misfit = self.misfit;
         partition
     }
 }
@@ -101,8 +106,8 @@ impl Partition {
         orders.sort_unstable_by_key(|order| order.id);
         let mut parts: Vec<(OrderId, Part)> = self.parts.iter().map(|(id, part)| (*id, part.clone())).collect();
         parts.sort_unstable_by_key(|(id, _)| *id);
-        let mut keys: Vec<(RequestKey, u32, Stock)> = self.keys.iter().filter_map(product_key).collect();
-        keys.sort_unstable_by_key(|(key, ..)| key.key);
+        let mut keys: Vec<ProductKey> = self.product_keys.iter().cloned().collect();
+        keys.sort_unstable_by_key(|used| used.key.key);
         PartitionImage {
             id: self.id,
             lsn: self.lsn,
@@ -113,15 +118,7 @@ impl Partition {
             parts,
             keys,
             ended: self.ended.iter().copied().collect(),
-        }
-    }
-}
-
-fn product_key((key, used): (&[u8; 16], &KeyUse)) -> Option<(RequestKey, u32, Stock)> {
-    match used {
-        KeyUse::Order(_) => None,
-        KeyUse::Product { request, product, stock } => {
-            Some((RequestKey { key: *key, request: *request }, *product, *stock))
+            misfit: self.misfit,
         }
     }
 }

@@ -8,7 +8,8 @@ mod image;
 
 use crate::command::Command;
 use crate::event::{Event, Record};
-use crate::ids::{OrderId, PartitionId, Sku};
+use crate::ids::{OrderId, PartitionId, RequestKey, Sku};
+use crate::index::Index;
 use crate::map::{Map, hasher};
 use crate::order::{Line, Order, OrderStatus, OrderView, Part, PricedLine, PricedLines};
 use crate::product::{Product, ProductView, Stock};
@@ -59,14 +60,27 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
-/// What an idempotency key led to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where the key of an idempotent command is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyUse {
-    /// An order; its request's digest is the order's own.
+    /// With the order at this place.
     Order(u32),
-    /// A new product or a stock adjustment, with the stock that it was answered with.
-    Product { request: [u8; 16], product: u32, stock: Stock },
+    /// With the product key at this place.
+    Product(u32),
 }
+
+/// A key that led to a new product or a stock adjustment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct ProductKey {
+    key: RequestKey,
+    /// Index of the product.
+    product: u32,
+    /// The stock that it was answered with.
+    stock: Stock,
+}
+
+/// When the order at a place gives its units back: deadline, id, place.
+type Deadline = Reverse<(Time, OrderId, u32)>;
 
 /// What leaves memory some time after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -83,19 +97,24 @@ pub struct Partition {
     lsn: Lsn,
     time: Time,
     products: Vec<Product>,
-    by_sku: Map<Sku, u32>,
+    by_sku: Index<u32>,
     sorted: BTreeMap<Sku, u32>,
     /// The number of the last sale.
     sales: u32,
     orders: Arena<Order>,
-    by_id: Map<OrderId, u32>,
-    keys: Map<[u8; 16], KeyUse>,
+    by_id: Index<u32>,
+    product_keys: Arena<ProductKey>,
+    keys: Index<KeyUse>,
     parts: Map<OrderId, Part>,
     /// Orders that hold units, by deadline. One that ended early stays in until it comes
     /// to the top; the top always holds units.
-    deadlines: BinaryHeap<Reverse<(Time, OrderId)>>,
+    deadlines: BinaryHeap<Deadline>,
     /// What ended, in the order in which it did.
     ended: VecDeque<(Time, Lsn, Ended)>,
+    /// Orders and parts that hold units.
+    open_holds: usize,
+    /// The first event that did not fit the state it met.
+    misfit: Option<Lsn>,
     seed: u64,
 }
 
@@ -108,15 +127,18 @@ impl Partition {
             lsn: Lsn(0),
             time: Time(0),
             products: Vec::new(),
-            by_sku: Map::with_hasher(hasher(seed)),
+            by_sku: Index::new(seed),
             sorted: BTreeMap::new(),
             sales: 0,
             orders: Arena::new(),
-            by_id: Map::with_hasher(hasher(seed)),
-            keys: Map::with_hasher(hasher(seed)),
+            by_id: Index::new(seed),
+            product_keys: Arena::new(),
+            keys: Index::new(seed),
             parts: Map::with_hasher(hasher(seed)),
             deadlines: BinaryHeap::new(),
             ended: VecDeque::new(),
+            open_holds: 0,
+            misfit: None,
             seed,
         }
     }
@@ -147,27 +169,34 @@ impl Partition {
     pub fn step(&mut self, clock: Time, command: &Command, mut record: impl FnMut(&Record)) -> Outcome {
         let now = clock.max(self.time);
         loop {
-            let (events, answer) = match self.decide(now, command) {
-                Decision::Accept(events, answer) => (events, Some(answer)),
+            match self.decide(now, command) {
+                Decision::Accept(events, answer) => {
+                    for event in events {
+                        self.happen(now, event, &mut record);
+                    }
+                    return Outcome::Accepted(answer);
+                }
                 Decision::Repeat(answer) => return Outcome::Repeated(answer),
                 Decision::Refuse(refusal) => return Outcome::Refused(refusal),
-                Decision::Overdue => (self.overdue(now).into_iter().collect(), None),
-            };
-            for event in events {
-                let happened = Record { at: now, event };
-                record(&happened);
-                self.evolve(&happened);
-            }
-            if let Some(answer) = answer {
-                return Outcome::Accepted(answer);
+                Decision::Overdue => {
+                    if let Some(event) = self.overdue(now) {
+                        self.happen(now, event, &mut record);
+                    }
+                }
             }
         }
+    }
+
+    fn happen(&mut self, at: Time, event: Event, record: &mut impl FnMut(&Record)) {
+        let happened = Record { at, event };
+        record(&happened);
+        self.evolve(&happened);
     }
 
     /// When the next hold ends, if none ends sooner.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+        self.deadlines.peek().map(|Reverse((deadline, ..))| *deadline)
     }
 
     /// The product, as it is shown.
@@ -214,28 +243,41 @@ impl Partition {
     }
 
     /// Every key that led to an order or a product, with the digest of its request.
-    pub fn keys(&self) -> impl Iterator<Item = crate::RequestKey> {
-        self.keys.iter().filter_map(|(key, used)| {
-            let request = match used {
-                KeyUse::Order(at) => self.orders.get(*at)?.key.request,
-                KeyUse::Product { request, .. } => *request,
-            };
-            Some(crate::RequestKey { key: *key, request })
-        })
+    pub fn keys(&self) -> impl Iterator<Item = RequestKey> {
+        self.keys.places().filter_map(|used| key_at(&self.orders, &self.product_keys, used))
     }
 
-    /// How many orders hold units: each may still need room in the journal.
+    /// How many orders and parts hold units: each may still need room in the journal.
     #[must_use]
-    pub fn open_holds(&self) -> usize {
-        self.deadlines.len()
+    pub const fn open_holds(&self) -> usize {
+        self.open_holds
+    }
+
+    /// The first event applied that did not fit the state it met. `None` for every
+    /// journal that this engine wrote: anything else must not be served from.
+    #[must_use]
+    pub const fn misfit(&self) -> Option<Lsn> {
+        self.misfit
     }
 
     fn find(&self, sku: &Sku) -> Option<u32> {
-        self.by_sku.get(sku).copied()
+        self.by_sku.get(self.by_sku.hash(sku), |at| self.products[at as usize].sku == *sku)
+    }
+
+    fn place_of(&self, id: OrderId) -> Option<u32> {
+        self.by_id.get(self.by_id.hash(id), |at| has_id(&self.orders, at, id))
     }
 
     fn find_order(&self, id: OrderId) -> Option<&Order> {
-        self.orders.get(*self.by_id.get(&id)?)
+        self.orders.get(self.place_of(id)?)
+    }
+
+    fn find_key(&self, key: &[u8; 16]) -> Option<KeyUse> {
+        self.keys.get(self.keys.hash(u128::from_ne_bytes(*key)), |used| self.uses(used, key))
+    }
+
+    fn uses(&self, used: KeyUse, key: &[u8; 16]) -> bool {
+        key_at(&self.orders, &self.product_keys, used).is_some_and(|found| found.key == *key)
     }
 
     fn priced(&self, lines: &[Line]) -> impl Iterator<Item = PricedLine> {
@@ -249,8 +291,8 @@ impl Partition {
 
     fn view(&self, order: &Order) -> OrderView {
         let mut lines: PricedLines = self.priced(&order.lines).collect();
-        if !order.part_lines.is_empty() {
-            lines.extend(order.part_lines.iter().cloned());
+        if !order.lines_elsewhere().is_empty() {
+            lines.extend(order.lines_elsewhere().iter().cloned());
             lines.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
         }
         let ended = !order.status.holds_units();
@@ -265,5 +307,16 @@ impl Partition {
             ended_at: ended.then_some(order.ended_at),
             lsn: order.lsn,
         }
+    }
+}
+
+fn has_id(orders: &Arena<Order>, at: u32, id: OrderId) -> bool {
+    orders.get(at).is_some_and(|order| order.id == id)
+}
+
+fn key_at(orders: &Arena<Order>, product_keys: &Arena<ProductKey>, used: KeyUse) -> Option<RequestKey> {
+    match used {
+        KeyUse::Order(at) => orders.get(at).map(|order| order.key),
+        KeyUse::Product(at) => product_keys.get(at).map(|product| product.key),
     }
 }

@@ -65,17 +65,24 @@ impl Cursor {
 /// The cursors that the folder has, by name, each with its place.
 pub fn all(folder: &PartitionFolder) -> Result<Vec<(String, Lsn)>, JournalError> {
     let mut cursors = Vec::new();
-    for file in folder.names()? {
-        let Some(name) = file.strip_suffix(SUFFIX) else { continue };
+    for file in files(folder)? {
         if let Some(lsn) = read(folder, &file)? {
-            cursors.push((name.to_owned(), lsn));
+            cursors.push((file.trim_end_matches(SUFFIX).to_owned(), lsn));
         }
     }
-    cursors.sort_unstable();
     Ok(cursors)
 }
 
-fn read(folder: &PartitionFolder, name: &str) -> Result<Option<Lsn>, JournalError> {
+/// The names of the cursors' files.
+pub(crate) fn files(folder: &PartitionFolder) -> Result<Vec<String>, JournalError> {
+    let mut files = folder.names()?;
+    files.retain(|name| name.ends_with(SUFFIX));
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// The place in the file `name`; `None` if there is no such file.
+pub(crate) fn read(folder: &PartitionFolder, name: &str) -> Result<Option<Lsn>, JournalError> {
     let path = folder.path().join(name);
     let file = match folder.storage().open_read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -203,7 +203,7 @@ impl DataFolder {
         storage.sync_dir(path).doing("sync", path)?;
         for partition in self.all() {
             storage.create_dir(partition.path()).doing("create", partition.path())?;
-            segment::make(&partition, 1)?;
+            segment::make(&partition, 1, None)?;
         }
         storage.sync_dir(path).doing("sync", path)?;
         // Everything is in place and durable: now, and not before, the folder exists.

@@ -22,8 +22,12 @@
 mod codec;
 pub mod cursor;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod folder;
 mod frame;
+pub mod inspect;
+mod judge;
 mod position;
 mod reader;
 mod recovery;

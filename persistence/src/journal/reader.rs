@@ -7,7 +7,7 @@ use super::folder::PartitionFolder;
 use super::frame::{self, Fault, Header};
 use super::replay::describe;
 use super::scan::{Track, Window};
-use super::segment::{self, Segment};
+use super::segment::{self, GoesOn, Segment};
 use super::{Committed, JournalError, Position, codec};
 use son7shop_engine::{Lsn, Record};
 
@@ -32,8 +32,8 @@ pub struct Reader {
     offset: u64,
     track: Track,
     window: Window,
-    /// The first header of the next segment, once it is known.
-    next_first: Option<Header>,
+    /// Where the next segment goes on from, once it is known.
+    goes_on: Option<GoesOn>,
 }
 
 impl Reader {
@@ -78,7 +78,7 @@ impl Reader {
                     offset: segment::HEADER_BYTES,
                     track,
                     window: Window::default(),
-                    next_first: None,
+                    goes_on: None,
                 });
             }
         }
@@ -139,11 +139,11 @@ impl Reader {
 
     /// Whether the next frame is the first of the next segment, which is committed.
     fn segment_ends(&mut self) -> Result<bool, JournalError> {
-        if self.next_first.is_none() {
+        if self.goes_on.is_none() {
             let why = "a follower has not read it, and later ones are committed";
             let next = Segment::require(&self.folder, self.segment.number + 1, false, why)?;
-            match next.first_header()? {
-                Ok(header) => self.next_first = Some(header),
+            match next.goes_on()? {
+                Ok(goes_on) => self.goes_on = Some(goes_on),
                 Err(fault) => {
                     return Err(JournalError::Damaged {
                         partition: self.folder.id(),
@@ -155,14 +155,14 @@ impl Reader {
                 }
             }
         }
-        Ok(self.next_first.as_ref().is_some_and(|header| header.before == self.track.chain))
+        Ok(self.goes_on.is_some_and(|goes_on| goes_on.from == self.track.chain))
     }
 
     fn next_segment(&mut self) -> Result<(), JournalError> {
         let why = "a follower reads on in it";
         self.segment = Segment::require(&self.folder, self.segment.number + 1, false, why)?;
         self.offset = segment::HEADER_BYTES;
-        self.next_first = None;
+        self.goes_on = None;
         self.window.clear();
         Ok(())
     }

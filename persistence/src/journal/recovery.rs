@@ -17,18 +17,20 @@
 //!
 //! **After a failed sync** in the same process the caller names the last [`Committed`]
 //! place. Nothing behind it is believed or touched: the journal goes on in a new segment,
-//! whose first frame, by its chain hash, says where the one before ended.
+//! whose header says at which chain hash the one before was cut. Once that segment has its
+//! name, the cut holds, whatever a later start reads.
 
 use super::error::IoContext;
 use super::folder::PartitionFolder;
 use super::frame::Fault;
+use super::position::Chain;
 use super::replay::{End, Replay, describe};
-use super::scan::{self, Rest, Track};
+use super::scan::Track;
 use super::segment::{self, Segment};
 use super::snapshot::{self, Base, Unreadable};
 use super::storage::read_full;
 use super::writer::Journal;
-use super::{Committed, JournalError, Position, reader};
+use super::{Committed, JournalError, Position, judge};
 use son7shop_engine::{Lsn, Partition};
 use std::sync::atomic::Ordering;
 
@@ -124,7 +126,7 @@ pub(crate) fn open(
     remove_temporaries(folder)?;
     let making = folder.making();
     let (number, offset) = match hints.cut_at {
-        Some(cut) => (start_behind(folder, cut)?, segment::HEADER_BYTES),
+        Some(cut) => (start_behind(folder, cut, replay.track.chain)?, segment::HEADER_BYTES),
         None => {
             repair(&replay, report.torn.as_ref())?;
             (replay.segment.number, replay.offset)
@@ -137,7 +139,9 @@ pub(crate) fn open(
     folder.measure()?;
     drop(making);
     let segment = Segment::require(folder, number, true, "the journal goes on in it")?;
-    let mut journal = Journal::start(folder.clone(), segment, offset, replay.track);
+    let ahead = Segment::open(folder, number + 1, false)?.map_or(segment.size, |ahead| ahead.size);
+    let smallest = folder.segment_bytes().min(segment.size).min(ahead);
+    let mut journal = Journal::start(folder.clone(), segment, offset, replay.track, smallest);
     journal.take_epoch()?;
     report.epoch = journal.epoch();
     Ok(Recovered { partition: replay.partition, journal, report })
@@ -171,15 +175,15 @@ pub(crate) fn read<'a>(
         Some(cut) => read_to_cut(&mut replay, cut, &mut watch)?,
         None => {
             let fault = read_to_end(&mut replay, &mut watch)?;
-            report.torn = judge(&mut replay, &fault, hints.database)?;
+            report.torn = judge::tail(&mut replay, &fault, hints.database)?;
             if from_snapshot && replay.frames == 0 {
                 return Err(replay.damaged("a snapshot ends here, and was made only because a frame follows".into()));
             }
         }
     }
-    check_known(&replay, known, "a snapshot")?;
+    judge::known(&replay, known, "a snapshot")?;
     if let Some(database) = hints.database {
-        check_database(&replay, base_position, database)?;
+        judge::database(&replay, base_position, database)?;
     }
     progress(Progress { bytes_done: total, bytes_total: total, lsn: replay.track.lsn });
     report.lsn = replay.track.lsn;
@@ -242,9 +246,9 @@ fn choose_base(folder: &PartitionFolder, segments: &[u64], seed: u64) -> Result<
 fn read_to_end(replay: &mut Replay<'_>, watch: &mut dyn FnMut(&Replay<'_>)) -> Result<Fault, JournalError> {
     loop {
         if let Some(next) = Segment::open(replay.folder, replay.segment.number + 1, false)?
-            && let Ok(header) = next.first_header()?
+            && let Ok(goes_on) = next.goes_on()?
         {
-            replay.through(&header, next, watch)?;
+            replay.through(goes_on, next, watch)?;
             continue;
         }
         return match replay.run(replay.segment.size, None, watch)? {
@@ -280,100 +284,6 @@ fn read_to_cut(
         return Err(replay.damaged(format!("what stands here is not what was synced as {:?}", cut.position)));
     }
     Ok(())
-}
-
-/// Decides what the bytes behind the last good frame are: nothing, a torn tail, or damage.
-fn judge(replay: &mut Replay<'_>, fault: &Fault, database: Option<Position>) -> Result<Option<TornTail>, JournalError> {
-    let offset = replay.offset;
-    let rest = scan::rest(&mut replay.window, &replay.segment, offset, &replay.track)?;
-    if let Some((at, first)) = rest.proof {
-        let what =
-            format!("{}, but the frame of LSN {first} at offset {at} proves that it was synced", describe(fault));
-        return Err(replay.damaged(what));
-    }
-    let torn_here = rest.dirty_end.map(|end| TornTail {
-        segment: replay.segment.number,
-        offset,
-        bytes: end - offset,
-        what: describe(fault),
-    });
-    let torn = judge_later_segments(replay, fault, torn_here)?;
-    if let (Some(torn), Some(database)) = (&torn, database)
-        && database.lsn > replay.track.lsn
-    {
-        return Err(replay.damaged(format!("{}, but the database has events up to LSN {}", torn.what, database.lsn)));
-    }
-    Ok(torn)
-}
-
-/// Segments behind the last good frame: one may have been made ahead, or hold the torn
-/// first write after a switch. Anything else in them is damage before them.
-fn judge_later_segments(
-    replay: &mut Replay<'_>,
-    fault: &Fault,
-    torn_here: Option<TornTail>,
-) -> Result<Option<TornTail>, JournalError> {
-    let mut torn = torn_here;
-    let here = replay.segment.number;
-    let last = replay.folder.segments()?.last().copied().unwrap_or(here);
-    for number in here + 1..=last {
-        let later = Segment::require(replay.folder, number, false, "a later one exists")?;
-        let Rest { dirty_end, proof } = scan::rest(&mut replay.window, &later, segment::HEADER_BYTES, &replay.track)?;
-        let Some(end) = dirty_end else { continue };
-        // A segment is written to only once the one before it is whole and synced.
-        if torn.is_some() || number > here + 1 {
-            let what = format!("{}, but segment {number} is written to, which proves it", describe(fault));
-            return Err(replay.damaged(what));
-        }
-        if let Some((at, first)) = proof {
-            let what =
-                format!("no frame starts the segment, but one of LSN {first} at offset {at} proves that one did");
-            return Err(replay.damaged_at(&later, segment::HEADER_BYTES, what));
-        }
-        torn = Some(TornTail {
-            segment: number,
-            offset: segment::HEADER_BYTES,
-            bytes: end - segment::HEADER_BYTES,
-            what: "the segment's first write is not whole".into(),
-        });
-    }
-    Ok(torn)
-}
-
-/// Something else remembers events up to `known`: the journal must have them.
-fn check_known(replay: &Replay<'_>, known: Option<Lsn>, what: &str) -> Result<(), JournalError> {
-    match known {
-        Some(known) if known > replay.track.lsn => {
-            Err(replay
-                .damaged(format!("{what} has events up to LSN {known}, which the journal does not have any more")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The database must have been filled from this journal, and not be ahead of it.
-fn check_database(
-    replay: &Replay<'_>,
-    (base, base_segment): (Position, u64),
-    database: Position,
-) -> Result<(), JournalError> {
-    let partition = replay.folder.id();
-    if database.lsn > replay.track.lsn {
-        return Err(JournalError::DatabaseAhead { partition, database: database.lsn, journal: replay.track.lsn });
-    }
-    let ours = if database.lsn == base.lsn {
-        Some(base)
-    } else if database.lsn > base.lsn {
-        replay.found
-    } else {
-        match reader::position_at(replay.folder, database.lsn, base_segment) {
-            Err(JournalError::BelowOldest { oldest, .. }) => {
-                return Err(JournalError::DatabaseBelowOldest { partition, database: database.lsn, oldest });
-            }
-            other => other?,
-        }
-    };
-    if ours == Some(database) { Ok(()) } else { Err(JournalError::DatabaseDiverged { partition, lsn: database.lsn }) }
 }
 
 /// Cuts off a torn tail and makes durable what was read.
@@ -424,7 +334,7 @@ fn rewrite(segment: &Segment, from: u64, to: u64) -> Result<(), JournalError> {
 
 /// Makes a new segment directly behind the one that `cut` is in; what stood there was
 /// never known to be synced.
-fn start_behind(folder: &PartitionFolder, cut: Committed) -> Result<u64, JournalError> {
+fn start_behind(folder: &PartitionFolder, cut: Committed, chain: Chain) -> Result<u64, JournalError> {
     tracing::warn!(
         partition = folder.id().0,
         segment = cut.segment,
@@ -435,7 +345,7 @@ fn start_behind(folder: &PartitionFolder, cut: Committed) -> Result<u64, Journal
     for number in folder.segments()?.into_iter().rev().filter(|&number| number > cut.segment) {
         folder.remove(&segment::name(number))?;
     }
-    segment::make(folder, cut.segment + 1)?;
+    segment::make(folder, cut.segment + 1, Some(chain))?;
     Ok(cut.segment + 1)
 }
 

@@ -3,9 +3,10 @@
 
 use super::error::IoContext;
 use super::folder::PartitionFolder;
-use super::frame::{self, Fault, Header};
+use super::frame::{self, Fault};
+use super::position::Chain;
 use super::scan::{Track, Window};
-use super::segment::{self, Segment};
+use super::segment::{self, GoesOn, Segment};
 use super::snapshot::Base;
 use super::{JournalError, Position, codec};
 use son7shop_engine::{Lsn, Partition};
@@ -36,7 +37,7 @@ pub(crate) struct Replay<'a> {
 /// Why a segment's frames ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// Its next frame would be the one that the caller named.
+    /// The place that the caller named.
     Reached,
     /// There is no good frame at [`Replay::offset`].
     Fault(Fault),
@@ -63,53 +64,48 @@ impl<'a> Replay<'a> {
         })
     }
 
-    /// Applies all frames of the next segment, which is sealed: the one after it has frames.
+    /// Applies all frames of this segment, which is sealed: the one after it has frames.
     pub(crate) fn sealed_segment(&mut self) -> Result<(), JournalError> {
         let next = Segment::require(self.folder, self.segment.number + 1, false, "the segment before it is sealed")?;
-        match next.first_header()? {
-            Ok(header) => self.through(&header, next, &mut |_| {}),
-            Err(_) => {
-                let what = "it has no readable first frame, but events behind it are committed".into();
+        match next.goes_on()? {
+            Ok(goes_on) => self.through(goes_on, next, &mut |_| {}),
+            Err(fault) => {
+                let what = format!("{}, but events behind it are committed", describe(&fault));
                 Err(self.damaged_at(&next, segment::HEADER_BYTES, what))
             }
         }
     }
 
-    /// Applies the frames of this segment up to where `next`, whose first frame is `header`,
-    /// goes on. Where a failed sync made the writer go on in a new segment, that is before
-    /// this segment's last frame.
+    /// Applies the frames of this segment up to where `next` goes on from.
     pub(crate) fn through(
         &mut self,
-        header: &Header,
+        goes_on: GoesOn,
         next: Segment,
         progress: &mut dyn FnMut(&Self),
     ) -> Result<(), JournalError> {
-        let end = self.run(self.segment.size, Some(header), progress)?;
-        if let End::Fault(fault) = end {
-            let what = format!(
-                "segment {} goes on after LSN {}, but here {}",
-                next.number,
-                header.first.0.saturating_sub(1),
-                describe(&fault)
-            );
+        if let End::Fault(fault) = self.run(self.segment.size, Some(&goes_on.from), progress)? {
+            let what = format!("segment {} goes on behind more frames, but here {}", next.number, describe(&fault));
             return Err(self.damaged(what));
         }
-        self.superseded(header, next.number)?;
+        // What a cut leaves behind never counted. Without one, nothing may stand here.
+        if !goes_on.cut && self.window.frame(&self.segment, self.offset, self.segment.size)?.is_ok() {
+            return Err(self.damaged(format!("segment {} goes on before this frame: two histories", next.number)));
+        }
         self.segment = next;
         self.offset = segment::HEADER_BYTES;
         self.last_write = segment::HEADER_BYTES;
         Ok(())
     }
 
-    /// Applies frames until one is not good, ends at `limit`, or `until` would be next.
+    /// Applies frames until one is not good, ends at `limit`, or has `until` as its chain hash.
     pub(crate) fn run(
         &mut self,
         limit: u64,
-        until: Option<&Header>,
+        until: Option<&Chain>,
         progress: &mut dyn FnMut(&Self),
     ) -> Result<End, JournalError> {
         loop {
-            if until.is_some_and(|header| header.before == self.track.chain) || self.offset == limit {
+            if until == Some(&self.track.chain) || self.offset == limit {
                 return Ok(End::Reached);
             }
             if let Some(fault) = self.frame(limit)? {
@@ -145,19 +141,6 @@ impl<'a> Replay<'a> {
             self.found = Some(self.track.position());
         }
         Ok(None)
-    }
-
-    /// Frames left over in a segment after its successor's start are those of a batch whose
-    /// sync failed: they must be of an older epoch, else two histories are mixed.
-    fn superseded(&mut self, next: &Header, number: u64) -> Result<(), JournalError> {
-        let left = self.window.frame(&self.segment, self.offset, self.segment.size)?;
-        match left {
-            Ok((header, _)) if header.epoch >= next.epoch => {
-                let what = format!("segment {number} (epoch {}) does not follow this frame", next.epoch);
-                Err(self.damaged(what))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Damage where this replay stands.

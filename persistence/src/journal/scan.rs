@@ -96,8 +96,10 @@ impl Window {
         if inside && skip.checked_add(need).is_some_and(|end| end <= self.len) {
             return Ok(&self.buffer[skip..self.len.min(skip.saturating_add(left))]);
         }
-        self.buffer.resize(WINDOW_BYTES, 0);
         let wanted = left.min(WINDOW_BYTES);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
         self.len = 0;
         self.len = read_full(segment.file.as_ref(), &mut self.buffer[..wanted], offset).doing("read", &segment.path)?;
         self.segment = segment.number;
@@ -132,20 +134,18 @@ impl Window {
     }
 }
 
-/// What stands in a segment behind its last good frame.
+/// What stands in a segment from some offset on.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Rest {
     /// The end of the last byte that is not zero, if one is.
     pub dirty_end: Option<u64>,
-    /// A later frame that proves that what stood at the start had been synced: its
-    /// offset and first LSN.
-    pub proof: Option<(u64, Lsn)>,
+    /// Where frames may start.
+    pub starts: Vec<u64>,
 }
 
 /// Looks through `segment` from `offset` to its end.
-pub(crate) fn rest(window: &mut Window, segment: &Segment, offset: u64, track: &Track) -> Result<Rest, JournalError> {
+pub(crate) fn rest(window: &mut Window, segment: &Segment, offset: u64) -> Result<Rest, JournalError> {
     let mut rest = Rest::default();
-    let mut candidates = Vec::new();
     let mut at = offset;
     while at < segment.size {
         let bytes = window.bytes(segment, at, WINDOW_BYTES, segment.size)?;
@@ -158,18 +158,29 @@ pub(crate) fn rest(window: &mut Window, segment: &Segment, offset: u64, track: &
         if let Some(last) = last {
             rest.dirty_end = Some(at + last as u64 + 1);
             let starts = bytes.chunks(frame::ALIGN).enumerate().filter(|(_, chunk)| frame::may_start(chunk));
-            candidates.extend(starts.map(|(n, _)| at + (n * frame::ALIGN) as u64));
+            rest.starts.extend(starts.map(|(n, _)| at + (n * frame::ALIGN) as u64));
         }
         at += bytes.len() as u64;
     }
-    for at in candidates {
+    Ok(rest)
+}
+
+/// A frame among `starts` that proves that what stood at `offset`, behind `track`, had been
+/// synced: its offset and first LSN.
+pub(crate) fn proof(
+    window: &mut Window,
+    segment: &Segment,
+    offset: u64,
+    starts: &[u64],
+    track: &Track,
+) -> Result<Option<(u64, Lsn)>, JournalError> {
+    for &at in starts {
         let Ok((header, _)) = window.frame(segment, at, segment.size)? else { continue };
         let ours = header.journal == track.journal && header.partition == track.partition && header.first > track.lsn;
         // Everything before the frame's own write was synced before that write began.
         if ours && at.saturating_sub(u64::from(header.unsynced)) > offset {
-            rest.proof = Some((at, header.first));
-            break;
+            return Ok(Some((at, header.first)));
         }
     }
-    Ok(rest)
+    Ok(None)
 }

@@ -6,32 +6,38 @@
 //! first write), one `fdatasync` is one flush of data, and a file shorter than its header
 //! says was cut by somebody else.
 //!
-//! Its first 64 bytes, little-endian:
+//! Its first 128 bytes, little-endian:
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic `S7segmt\n` |
 //! | 8 | 2 | format version, 1 |
 //! | 10 | 2 | partition |
-//! | 12 | 4 | zero |
+//! | 12 | 4 | 0; or 1: made after a failed write or sync |
 //! | 16 | 16 | journal id |
 //! | 32 | 8 | the segment's number; the first is 1, and there are no gaps |
 //! | 40 | 8 | the file's length in bytes |
-//! | 48 | 12 | zero |
-//! | 60 | 4 | CRC-32C of bytes 0 to 59 |
+//! | 48 | 32 | made after a failed write or sync: the chain hash at which the segment before ends, whatever stands there behind it; else zero |
+//! | 80 | 44 | zero |
+//! | 124 | 4 | CRC-32C of bytes 0 to 123 |
+//!
+//! Any other segment goes on where the one before is full: its first frame's chain hash
+//! must be that of the last frame there.
 
 use super::error::IoContext;
 use super::folder::PartitionFolder;
 use super::frame::{self, Header, array_at, u16_at, u32_at, u64_at};
+use super::position::Chain;
 use super::storage::{StorageFile, read_full};
 use super::{JournalError, JournalId};
 use son7shop_engine::PartitionId;
 use std::path::PathBuf;
 
 /// Bytes of a segment's own header; the first frame starts here.
-pub(crate) const HEADER_BYTES: u64 = 64;
-/// The smallest segment: room for one frame of the largest size.
-pub const MIN_SEGMENT_BYTES: u64 = 1024 * 1024;
+pub(crate) const HEADER_BYTES: u64 = 128;
+/// The smallest segment. One below a mebibyte bounds frames, and with them events, to its
+/// own size; such small ones are for tests.
+pub const MIN_SEGMENT_BYTES: u64 = 4096;
 /// The largest segment.
 pub const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 const MAGIC: [u8; 8] = *b"S7segmt\n";
@@ -61,6 +67,17 @@ pub(crate) struct Segment {
     pub file: Box<dyn StorageFile>,
     /// The file's length in bytes.
     pub size: u64,
+    /// The chain hash at which the segment before was cut, if it was.
+    pub cut: Option<Chain>,
+}
+
+/// Where a segment goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GoesOn {
+    /// The chain hash at which the segment before ends.
+    pub from: Chain,
+    /// Whether it was cut there: what it has behind that never counted.
+    pub cut: bool,
 }
 
 impl Segment {
@@ -75,8 +92,8 @@ impl Segment {
         let mut header = [0; HEADER_BYTES as usize];
         let read = read_full(file.as_ref(), &mut header, 0).doing("read", &path)?;
         let length = file.len().doing("measure", &path)?;
-        let size = check_header(folder, number, &header[..read], length)?;
-        Ok(Some(Self { number, path, file, size }))
+        let (size, cut) = check_header(folder, number, &header[..read], length)?;
+        Ok(Some(Self { number, path, file, size, cut }))
     }
 
     /// As [`Segment::open`], for a segment that must exist because of `why`.
@@ -95,10 +112,20 @@ impl Segment {
         let read = read_full(self.file.as_ref(), &mut bytes, HEADER_BYTES).doing("read", &self.path)?;
         Ok(frame::parse(&bytes[..read]))
     }
+
+    /// Where this segment goes on from, if that can be said yet: it can once it has a frame,
+    /// or from the start if it was made after a cut.
+    pub(crate) fn goes_on(&self) -> Result<Result<GoesOn, frame::Fault>, JournalError> {
+        if let Some(from) = self.cut {
+            return Ok(Ok(GoesOn { from, cut: true }));
+        }
+        Ok(self.first_header()?.map(|header| GoesOn { from: header.before, cut: false }))
+    }
 }
 
-/// Makes segment `number`, unless it exists. The caller holds the folder's lock for making.
-pub(crate) fn make(folder: &PartitionFolder, number: u64) -> Result<(), JournalError> {
+/// Makes segment `number`; with `cut`, one that says where the segment before ends. The
+/// caller holds the folder's lock for making.
+pub(crate) fn make(folder: &PartitionFolder, number: u64, cut: Option<Chain>) -> Result<(), JournalError> {
     let path = folder.path().join(name(number));
     let temporary = folder.path().join(format!("{number:010}.segment.tmp"));
     let storage = folder.storage();
@@ -114,35 +141,42 @@ pub(crate) fn make(folder: &PartitionFolder, number: u64) -> Result<(), JournalE
             file.sync().doing("sync", &temporary)?;
         }
     }
-    file.write_at(&header(folder.journal(), folder.id(), number, size), 0).doing("write", &temporary)?;
+    file.write_at(&header(folder, number, cut), 0).doing("write", &temporary)?;
     file.sync().doing("sync", &temporary)?;
     // The name appears only now, on a file that is whole.
     storage.rename(&temporary, &path).doing("rename", &temporary)?;
     storage.sync_dir(folder.path()).doing("sync", folder.path())
 }
 
-fn header(journal: JournalId, partition: PartitionId, number: u64, size: u64) -> [u8; HEADER_BYTES as usize] {
+fn header(folder: &PartitionFolder, number: u64, cut: Option<Chain>) -> [u8; HEADER_BYTES as usize] {
     let mut bytes = [0; HEADER_BYTES as usize];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[10..12].copy_from_slice(&partition.0.to_le_bytes());
-    bytes[16..32].copy_from_slice(&journal.0);
+    bytes[10..12].copy_from_slice(&folder.id().0.to_le_bytes());
+    bytes[12..16].copy_from_slice(&u32::from(cut.is_some()).to_le_bytes());
+    bytes[16..32].copy_from_slice(&folder.journal().0);
     bytes[32..40].copy_from_slice(&number.to_le_bytes());
-    bytes[40..48].copy_from_slice(&size.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..60]);
-    bytes[60..].copy_from_slice(&crc.to_le_bytes());
+    bytes[40..48].copy_from_slice(&folder.segment_bytes().to_le_bytes());
+    bytes[48..80].copy_from_slice(&cut.unwrap_or_default());
+    let crc = crc32c::crc32c(&bytes[..124]);
+    bytes[124..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-/// Gives the segment's size, or says why this is not segment `number` of `folder`.
-fn check_header(folder: &PartitionFolder, number: u64, bytes: &[u8], length: u64) -> Result<u64, JournalError> {
+/// Gives the segment's size and cut, or says why this is not segment `number` of `folder`.
+fn check_header(
+    folder: &PartitionFolder,
+    number: u64,
+    bytes: &[u8],
+    length: u64,
+) -> Result<(u64, Option<Chain>), JournalError> {
     let path = || folder.path().join(name(number));
     let damaged =
         |what: String| JournalError::Damaged { partition: folder.id(), segment: number, offset: 0, path: path(), what };
     if bytes.len() < HEADER_BYTES as usize {
         return Err(damaged(format!("the file has only {length} bytes, not even its header")));
     }
-    if bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..60]) != u32_at(bytes, 60) {
+    if bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..124]) != u32_at(bytes, 124) {
         return Err(damaged("the segment's header is unreadable".into()));
     }
     if u16_at(bytes, 8) != VERSION {
@@ -163,5 +197,6 @@ fn check_header(folder: &PartitionFolder, number: u64, bytes: &[u8], length: u64
     if length != size {
         return Err(damaged(format!("the file has {length} bytes, but was made with {size}: it was cut or grown")));
     }
-    Ok(size)
+    let cut = (u32_at(bytes, 12) != 0).then(|| array_at(bytes, 48));
+    Ok((size, cut))
 }

@@ -148,6 +148,16 @@ fn load(folder: &PartitionFolder, lsn: Lsn, seed: u64) -> Result<Result<Base, St
     Ok(Ok(Base { partition: image.restore(seed), track: header.track, next_segment: header.next_segment }))
 }
 
+/// Reads the whole snapshot of `lsn` but does not decode it; its header, or what is wrong.
+pub(crate) fn verify(folder: &PartitionFolder, lsn: Lsn) -> Result<Result<Header, String>, JournalError> {
+    let path = folder.path().join(name(lsn));
+    let file = folder.storage().open_read(&path).doing("open", &path)?;
+    match read_header(folder, lsn, file.as_ref(), &path)? {
+        Ok(header) => Ok(read_body(&header, file.as_ref(), &path)?.map(|_| header)),
+        Err(why) => Ok(Err(why)),
+    }
+}
+
 /// The header of the snapshot of `lsn`, or what is wrong with it.
 pub(crate) fn header(folder: &PartitionFolder, lsn: Lsn) -> Result<Result<Header, String>, JournalError> {
     let path = folder.path().join(name(lsn));

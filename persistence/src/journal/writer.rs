@@ -14,7 +14,8 @@ use super::{Committed, JournalError, codec};
 use son7shop_engine::{Lsn, Record};
 use std::sync::atomic::Ordering;
 
-/// The largest event that can be written, in bytes of its encoding.
+/// The largest event that can be written, in bytes of its encoding; less where a segment
+/// is smaller than a frame may be.
 pub const MAX_RECORD_BYTES: usize = MAX_PAYLOAD_BYTES;
 /// What an event may cost beyond its own bytes: a frame of its own.
 pub const EVENT_OVERHEAD_BYTES: u64 = (HEADER_BYTES + ALIGN) as u64;
@@ -53,6 +54,8 @@ struct Batch {
     records: usize,
     next: Lsn,
     too_large: Option<Lsn>,
+    /// The most that a frame may take: it must fit into every segment there is.
+    frame_bytes_max: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +84,9 @@ impl Journal {
         recovery::open(folder, hints, seed, progress)
     }
 
-    pub(crate) fn start(folder: PartitionFolder, segment: Segment, offset: u64, track: Track) -> Self {
+    /// Goes on at `offset` of `segment`, after `track`. `smallest` is the size of the
+    /// smallest segment that is there to be written.
+    pub(crate) fn start(folder: PartitionFolder, segment: Segment, offset: u64, track: Track, smallest: u64) -> Self {
         let batch = Batch {
             buffer: vec![0; BUFFER_BYTES],
             used: 0,
@@ -89,6 +94,8 @@ impl Journal {
             records: 0,
             next: track.lsn.next(),
             too_large: None,
+            frame_bytes_max: usize::try_from(smallest - segment::HEADER_BYTES)
+                .map_or(MAX_FRAME_BYTES, |bytes| MAX_FRAME_BYTES.min(bytes / ALIGN * ALIGN)),
         };
         let committed = Committed { position: track.position(), segment: segment.number, offset };
         Self { folder, segment, offset, track, committed, batch, dead: false }
@@ -157,7 +164,7 @@ impl Journal {
     pub fn room(&self, reserved_bytes: u64) -> bool {
         let state = self.folder.state();
         // The end of a segment may be too short for the next frame.
-        let usable = |bytes: u64| bytes.saturating_sub(MAX_FRAME_BYTES as u64);
+        let usable = |bytes: u64| bytes.saturating_sub(self.batch.frame_bytes_max as u64);
         let each = usable(self.folder.segment_bytes() - segment::HEADER_BYTES);
         let ahead = state.ready.load(Ordering::Relaxed).saturating_sub(self.segment.number);
         let made = usable(self.segment.size - self.offset).saturating_add(ahead.saturating_mul(each));
@@ -187,7 +194,8 @@ impl Journal {
         // Dead until proved alive: no early return below can leave a half-written journal usable.
         self.dead = true;
         if let Some(lsn) = self.batch.too_large {
-            return Err(JournalError::RecordTooLarge { lsn, max: MAX_RECORD_BYTES });
+            let max = self.batch.frame_bytes_max - HEADER_BYTES;
+            return Err(JournalError::RecordTooLarge { lsn, max });
         }
         self.batch.close_frame();
         let mut run = 0;
@@ -243,7 +251,7 @@ impl Journal {
         {
             let _making = self.folder.making();
             if state.ready.load(Ordering::Relaxed) < number {
-                segment::make(&self.folder, number)?;
+                segment::make(&self.folder, number, None)?;
                 state.ready.store(number, Ordering::Relaxed);
                 self.folder.measure()?;
             }
@@ -267,7 +275,7 @@ impl Preparer {
         if state.ready.load(Ordering::Relaxed) >= number {
             return Ok(false);
         }
-        let made = segment::make(&self.folder, number);
+        let made = segment::make(&self.folder, number, None);
         state.making_failed.store(made.is_err(), Ordering::Relaxed);
         made?;
         state.ready.store(number, Ordering::Relaxed);
@@ -290,7 +298,7 @@ impl Batch {
             return lsn;
         };
         let start = self.frames.last().map_or(0, |frame| frame.start);
-        if self.used + bytes - start > MAX_FRAME_BYTES {
+        if self.used + bytes - start > self.frame_bytes_max {
             self.spill(bytes, lsn);
         } else {
             self.used += bytes;
@@ -305,7 +313,7 @@ impl Batch {
     fn encode(&mut self, record: &Record) -> Option<usize> {
         loop {
             if let Some(bytes) = codec::encode(record, &mut self.buffer[self.used..]) {
-                return Some(bytes).filter(|&bytes| bytes <= MAX_RECORD_BYTES);
+                return Some(bytes).filter(|&bytes| bytes <= self.frame_bytes_max - HEADER_BYTES);
             }
             if self.buffer.len() - self.used >= 2 * MAX_FRAME_BYTES {
                 return None;

@@ -1,0 +1,93 @@
+//! Owners that die: what was acknowledged stays, who waited is told, others go on.
+
+use crate::owner::Panic;
+use crate::{NewProduct, Settings, Shop, ShopError};
+use son7shop_engine::{CustomerId, LineRequest, PartitionId, RequestKey, Requester, Sku, Won, partition_of};
+use son7shop_persistence::journal::faults::{Call, MemoryStorage};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PARTITIONS: u16 = 2;
+
+/// A shop on storage that fails when told to.
+async fn open(storage: &MemoryStorage, database: &Path) -> Shop {
+    let settings = Settings {
+        data_dir: PathBuf::from("/shop"),
+        database_url: format!("sqlite:{}", database.display()),
+        partitions: Some(PARTITIONS),
+        segment_bytes: 1 << 20,
+        ..Settings::default()
+    };
+    Shop::open(settings, Arc::new(storage.clone())).await.unwrap()
+}
+
+fn sku_of(partition: u16) -> Sku {
+    let mut skus = (0..100).map(|n| Sku::parse(&format!("sku-{n}")).unwrap());
+    skus.find(|sku| partition_of(sku, PARTITIONS) == PartitionId(partition)).unwrap()
+}
+
+async fn product(shop: &Shop, sku: &Sku) {
+    let product = NewProduct { sku: sku.clone(), name: "Air".into(), price: Won(1000), on_hand: 100, key: None };
+    shop.create_product(product).await.unwrap();
+}
+
+/// Buys one unit under key `n`.
+async fn buy(shop: &Shop, sku: &Sku, n: u8) -> Result<crate::Done<son7shop_engine::OrderView>, ShopError> {
+    let customer = CustomerId::parse("kim").unwrap();
+    let key = RequestKey { key: [n; 16], request: [n; 16] };
+    shop.place_order(customer, key, vec![LineRequest { sku: sku.clone(), quantity: 1 }]).await
+}
+
+/// Asks again, with the same key, until the partition serves.
+async fn buy_in_the_end(shop: &Shop, sku: &Sku, n: u8) -> crate::Done<son7shop_engine::OrderView> {
+    loop {
+        match buy(shop, sku, n).await {
+            Ok(done) => return done,
+            Err(ShopError::OutcomeUnknown | ShopError::PartitionClosed { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// `harm` kills the owner of partition 0 while an order is on its way to it.
+async fn check(harm: impl Fn(&Shop, &MemoryStorage)) {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    let (hurt, spared) = (sku_of(0), sku_of(1));
+    product(&shop, &hurt).await;
+    product(&shop, &spared).await;
+    let before = buy(&shop, &hurt, 1).await.unwrap();
+    // Another file's sync may take the failure that was meant for the owner's.
+    let mut unknown = 2;
+    loop {
+        harm(&shop, &storage);
+        match buy(&shop, &hurt, unknown).await {
+            Err(error) => break assert_eq!(error, ShopError::OutcomeUnknown),
+            Ok(_) => unknown += 1,
+        }
+    }
+    assert!(!buy(&shop, &spared, 100).await.unwrap().repeated, "the other partition goes on selling");
+
+    let after = buy_in_the_end(&shop, &hurt, unknown).await;
+    assert_ne!(after.value.id, before.value.id);
+    assert_eq!(buy(&shop, &hurt, 1).await.unwrap().value, before.value, "what was acknowledged is there");
+    assert_eq!(shop.order(after.value.id, Requester::Admin).await.unwrap(), after.value);
+    assert_eq!(shop.product(hurt).await.unwrap().stock.held, u64::from(unknown));
+    shop.close(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_panics_is_rebuilt() {
+    check(|shop, _| shop.inner.gates[0].owner().unwrap().do_send(Panic)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_whose_sync_fails_is_rebuilt() {
+    check(|_, storage| storage.fail(Call::Sync, 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_whose_write_fails_is_rebuilt() {
+    check(|_, storage| storage.fail(Call::Write, 1)).await;
+}
