@@ -3,7 +3,8 @@
 //! Commands are made outside the measured time, in chunks, so that what is measured is
 //! [`Partition::step`] alone: decide, hand the record over, evolve. Several rounds of every
 //! row in turn; the median is shown with the minimum and maximum.
-//! `decide [ROUNDS] [ORDERS]`: the rounds (5) and the orders in each (1,000,000).
+//! `decide [ROUNDS] [ORDERS] [--json]`: the rounds (5) and the orders in each (1,000,000);
+//! with `--json` every round's figure, one line a row.
 
 use anyhow::{Context, ensure};
 use son7shop_engine::{
@@ -48,7 +49,8 @@ const ROWS: [(Row, &str); 6] = [
 ];
 
 fn main() -> anyhow::Result<()> {
-    let mut args = std::env::args().skip(1);
+    let json = std::env::args().any(|arg| arg == "--json");
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--json");
     let rounds: usize = args.next().map_or(Ok(5), |text| text.parse()).context("ROUNDS is a number")?;
     let orders: u64 = args.next().map_or(Ok(1_000_000), |text| text.parse()).context("ORDERS is a number")?;
     let mut rates = [const { Vec::new() }; ROWS.len()];
@@ -56,6 +58,12 @@ fn main() -> anyhow::Result<()> {
         for (rates, (row, _)) in rates.iter_mut().zip(ROWS) {
             rates.push(run(row, orders)?);
         }
+    }
+    if json {
+        for (rounds, (_, row)) in rates.iter().zip(ROWS) {
+            println!("{}", serde_json::json!({ "row": row, "rounds": rounds }));
+        }
+        return Ok(());
     }
     println!("{:<40} {:>9} {:>9} {:>9}", "million decisions a second", "median", "min", "max");
     for (rates, (row, name)) in rates.iter_mut().zip(ROWS) {
