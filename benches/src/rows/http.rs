@@ -128,16 +128,16 @@ fn shown(sample: &Sample) -> String {
         costs.cpu_micros, costs.switches, costs.client_cpu_micros
     );
     if let Some(orders) = costs.orders_per_sync {
-        text.push_str(&format!(", {orders:.1} orders a sync"));
+        text += &format!(", {orders:.1} orders a sync");
     }
     if let Some(lag) = costs.lag_events {
-        text.push_str(&format!(", {lag:.0} events behind"));
+        text += &format!(", {lag:.0} events behind");
     }
     if let Some(open) = open {
-        text.push_str(&format!(", {} of {} late, {} unsent", open.delayed, open.due, open.unsent + open.unanswered));
+        text += &format!(", {} of {} late, {} unsent", open.delayed, open.due, open.unsent + open.unanswered);
     }
     if let Some(wrong) = wrong {
-        text.push_str(&format!(" — {wrong}"));
+        text += &format!(" — {wrong}");
     }
     text
 }
