@@ -1,8 +1,8 @@
 //! The owner: the single actor that may change a partition's stock.
 //!
-//! Messages are decided one by one into an open batch; the first of a batch sends the
-//! owner a flush message through its own address, so the batch is whatever had arrived
-//! by then. A flush is one write, one sync, and then every answer. What is not on disk is
+//! Messages are decided one by one into an open batch. The first of a batch lets the loop
+//! turn once, so that the batch takes in whatever is ready to be read by then; then the
+//! batch is flushed: one write, one sync, and every answer. What is not on disk is
 //! visible to nobody: reads wait for the open batch, and so does every answer that tells
 //! an order's state.
 //!
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::error::with_sources;
 use crate::gate::{Credit, Gate};
 use crate::keys::{KeyIndex, Running};
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Histogram};
 use son7shop_engine::{
     Answer, Command, CustomerId, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal, Sku, basket,
@@ -80,11 +80,6 @@ impl Caller {
 #[rtype(result = "()")]
 pub(crate) struct Read(pub(crate) Box<dyn FnOnce(&Owner) + Send>);
 
-/// Flush the open batch.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Flush;
-
 /// End: everything accepted is flushed and answered first.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -137,9 +132,8 @@ pub(crate) struct Owner {
     journal: Journal,
     gate: Arc<Gate>,
     keys: Arc<KeyIndex>,
-    /// Set when it starts.
-    address: Option<Addr<Self>>,
-    flush_sent: bool,
+    /// Whether the open batch will be flushed when the loop has turned.
+    flushing: bool,
     waiting: Vec<(Caller, Reply)>,
     reads: Vec<Read>,
     /// Callers whose baskets wait for other partitions.
@@ -178,8 +172,7 @@ impl Owner {
             journal,
             gate,
             keys,
-            address: None,
-            flush_sent: false,
+            flushing: false,
             waiting: Vec::new(),
             reads: Vec::new(),
             baskets: HashMap::new(),
@@ -283,16 +276,14 @@ impl Owner {
         if self.journal.pending_bytes() >= BATCH_BYTES_MAX {
             return self.flush(ctx);
         }
-        if self.journal.pending() > 0 && !self.flush_sent {
-            self.flush_sent = true;
-            if let Some(address) = &self.address {
-                address.do_send(Flush);
-            }
+        if self.journal.pending() > 0 && !self.flushing {
+            self.flushing = true;
+            ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), owner, ctx| owner.flush(ctx)));
         }
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        self.flush_sent = false;
+        self.flushing = false;
         let events = self.journal.pending();
         if events > 0 && !self.commit(events, ctx) {
             return;
@@ -349,7 +340,6 @@ impl Actor for Owner {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let address = ctx.address();
-        self.address = Some(address.clone());
         ctx.run_interval(TICK, Self::tick);
         self.gate.publish(self.journal.committed(), true);
         self.gate.open(address);
@@ -369,14 +359,6 @@ impl Handler<Read> for Owner {
 
     fn handle(&mut self, read: Read, _: &mut Context<Self>) {
         if self.journal.pending() == 0 { (read.0)(self) } else { self.reads.push(read) }
-    }
-}
-
-impl Handler<Flush> for Owner {
-    type Result = ();
-
-    fn handle(&mut self, _: Flush, ctx: &mut Context<Self>) {
-        self.flush(ctx);
     }
 }
 

@@ -3,13 +3,15 @@
 
 mod journal_support;
 
-use journal_support::{Shop, data_folder, folder_of, open, read_all, seeds};
+use journal_support::{DATA, Shop, data_folder, folder_of, open, read_all, seeds};
 use rand::Rng;
 use son7shop_engine::Lsn;
-use son7shop_persistence::journal::faults::{Call, MemoryStorage};
+use son7shop_persistence::journal::faults::{Call, HeldStorage, MemoryStorage};
 use son7shop_persistence::journal::{
-    Committed, Cursor, DataFolder, Journal, JournalError, OpenHints, Position, Recovered, removal, snapshot,
+    Committed, Cursor, DataFolder, Journal, JournalError, OpenHints, Position, Recovered, Storage, removal, snapshot,
 };
+use std::path::Path;
+use std::sync::Arc;
 
 /// A process that has the journal, the storage under it, and what the world knows.
 struct World {
@@ -260,5 +262,116 @@ fn whatever_fails_the_acknowledged_is_there_and_nothing_else() {
         // A history in which nothing happens proves nothing.
         let happened = [all.crashes, all.kills, all.failures, all.torn, all.snapshots];
         assert!(happened.iter().all(|&count| count > 50) && all.removed > 50, "too tame: {all:?}");
+    }
+}
+
+/// A short life with everything in it: opening, batches over several segments, a segment
+/// made ahead, snapshots, removal, a failed sync. Gives what was acknowledged.
+fn short_life(storage: &MemoryStorage, shop: &mut Shop) -> (Lsn, Result<(), JournalError>) {
+    let mut acknowledged = Lsn(0);
+    let mut live = || {
+        let data = data_folder(storage, 4096)?;
+        let folder = folder_of(&data);
+        let Recovered { mut journal, .. } = open(&folder, OpenHints::default())?;
+        for round in 0..3 {
+            for _ in 0..8 {
+                for _ in 0..14 {
+                    shop.step(|record| {
+                        journal.append(record);
+                    });
+                }
+                acknowledged = journal.commit()?.position.lsn;
+            }
+            journal.preparer().prepare_next()?;
+            let committed = journal.committed();
+            snapshot::make(&folder, committed, 1)?;
+            removal::remove_below(&folder, committed, acknowledged)?;
+            Cursor::new(&folder, "stock")?.store(acknowledged)?;
+            if round == 1 {
+                let cut_at = Some(committed);
+                journal = open(&folder, OpenHints { database: Some(committed.position), cut_at })?.journal;
+            }
+        }
+        Ok(())
+    };
+    let ended = live();
+    (acknowledged, ended)
+}
+
+#[test]
+fn every_call_can_be_the_last() {
+    let calls = {
+        let storage = MemoryStorage::new();
+        let (acknowledged, ended) = short_life(&storage, &mut Shop::new(1));
+        ended.unwrap();
+        assert!(acknowledged > Lsn(80));
+        let oldest = Path::new(DATA).join("p0000/0000000001.segment");
+        assert!(storage.contents(&oldest).is_none(), "a prefix was removed");
+        storage.calls()
+    };
+    assert!(calls > 100);
+    for n in 1..=calls {
+        for seed in 0..6 {
+            let storage = MemoryStorage::new();
+            storage.seed(seed);
+            storage.stop_at(n);
+            let mut shop = Shop::new(1);
+            let (acknowledged, ended) = short_life(&storage, &mut shop);
+            assert!(ended.is_err(), "call {n} is the last");
+            if seed == 0 {
+                storage.kill()
+            } else {
+                storage.crash(seed)
+            }
+            let place = format!("call {n}, seed {seed}");
+            let data = data_folder(&storage, 4096).unwrap_or_else(|error| panic!("{place}: {error}"));
+            let recovered = open(&folder_of(&data), OpenHints::default()).unwrap_or_else(|e| panic!("{place}: {e}"));
+            let lsn = recovered.report.lsn;
+            assert!(lsn >= acknowledged && lsn <= shop.partition.lsn(), "{place}: {acknowledged} acknowledged, {lsn}");
+            assert_eq!(recovered.partition.image(), shop.state_at(lsn).image(), "{place}");
+        }
+    }
+}
+
+/// A process on [`HeldStorage`] that dies leaves on the disk what it synced, and no more.
+#[test]
+fn held_storage_loses_what_was_not_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let storage = HeldStorage::default();
+    let file = storage.create(&path).unwrap();
+    file.write_at(b"synced", 0).unwrap();
+    file.sync().unwrap();
+    file.write_at(b"lost", 3).unwrap();
+    file.write_at(b"far", 20).unwrap();
+    let renamed = dir.path().join("renamed");
+    storage.rename(&path, &renamed).unwrap();
+    // The living process reads what it wrote, through any handle.
+    let mut bytes = [9; 30];
+    let read = storage.open_read(&renamed).unwrap().read_at(&mut bytes, 0).unwrap();
+    assert_eq!(&bytes[..read], b"synlost\0\0\0\0\0\0\0\0\0\0\0\0\0far");
+    assert_eq!(file.len().unwrap(), 23);
+    drop((file, storage));
+    assert_eq!(std::fs::read(&renamed).unwrap(), b"synced");
+}
+
+#[test]
+fn the_journal_serves_over_held_storage() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shop = Shop::new(4);
+    let options = journal_support::options(8192);
+    for _ in 0..3 {
+        let data = DataFolder::open(Arc::new(HeldStorage::default()), dir.path(), &options).unwrap();
+        let Recovered { mut journal, partition, .. } = open(&folder_of(&data), OpenHints::default()).unwrap();
+        assert_eq!(partition.lsn(), shop.partition.lsn());
+        for _ in 0..30 {
+            for _ in 0..7 {
+                shop.step(|record| {
+                    journal.append(record);
+                });
+            }
+            journal.commit().unwrap();
+        }
+        assert_eq!(read_all(&folder_of(&data), journal.committed(), Lsn(0)).unwrap(), shop.records);
     }
 }

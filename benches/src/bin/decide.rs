@@ -3,8 +3,8 @@
 //! Commands are made outside the measured time, in chunks, so that what is measured is
 //! [`Partition::step`] alone: decide, hand the record over, evolve. Several rounds of every
 //! row in turn; the median is shown with the minimum and maximum.
-//! `decide [ROUNDS] [ORDERS] [--json]`: the rounds (5) and the orders in each (1,000,000);
-//! with `--json` every round's figure, one line a row.
+//! `decide [ROUNDS] [ORDERS] [ROW] [--json]`: the rounds (5), the orders in each (1,000,000), and
+//! which rows (those whose name begins so; all). With `--json` every round, one line a row.
 
 use anyhow::{Context, ensure};
 use son7shop_engine::{
@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 /// Orders between two looks at the clock; their commands fit the second-level cache's neighbourhood.
 const CHUNK: u64 = 4096;
-const PRODUCTS: u64 = 1000;
 const CUSTOMERS: u64 = 100_000;
 const HOLD_MILLIS: i64 = 600_000;
 const FLOOR: f64 = 2.0;
@@ -24,13 +23,11 @@ const AIM: f64 = 5.0;
 
 /// What is asked of the partition in a row of the table.
 #[derive(Clone, Copy, PartialEq)]
-enum Row {
-    /// Orders of one line for 1,000 products, each inside a sale with a limit; open holds grow.
+enum Kind {
+    /// Orders, each accepted; holds grow to the row's number, then a new partition begins.
     Place,
-    /// The same, and each order is confirmed or cancelled at once, forgotten later: memory stays level.
+    /// The same, and each order is confirmed or cancelled at once, forgotten later: two decisions an order.
     PlaceAndEnd,
-    /// Orders of three lines.
-    PlaceThree,
     /// Every order is for a product that is sold out.
     SoldOut,
     /// The same key and request again.
@@ -39,13 +36,32 @@ enum Row {
     Expire,
 }
 
-const ROWS: [(Row, &str); 6] = [
-    (Row::Place, "place (sale, limit, key), holds grow"),
-    (Row::PlaceAndEnd, "place, then confirm or cancel, forget"),
-    (Row::PlaceThree, "place, three lines"),
-    (Row::SoldOut, "refuse: sold out"),
-    (Row::Repeat, "repeat: same key"),
-    (Row::Expire, "expire"),
+/// A row of the table.
+struct Row {
+    kind: Kind,
+    /// Products, each inside a sale with a limit.
+    products: u64,
+    /// Products in an order.
+    lines: u64,
+    /// Orders in one partition's life.
+    holds: u64,
+    name: &'static str,
+}
+
+const fn row(kind: Kind, products: u64, lines: u64, holds: u64, name: &'static str) -> Row {
+    Row { kind, products, lines, holds, name }
+}
+
+/// The first row is the one that has a floor: a flash sale up to 100,000 open holds.
+const ROWS: [Row; 8] = [
+    row(Kind::Place, 1, 1, 100_000, "place: 1 product on sale, 100,000 holds"),
+    row(Kind::Place, 1000, 1, 100_000, "place: 1,000 on sale, 100,000 holds"),
+    row(Kind::Place, 1000, 1, 1_000_000, "place: 1,000 on sale, 1,000,000 holds"),
+    row(Kind::Place, 1000, 3, 100_000, "place three lines, 100,000 holds"),
+    row(Kind::PlaceAndEnd, 1000, 1, 100_000, "place, then confirm or cancel, forget"),
+    row(Kind::SoldOut, 1000, 1, 100_000, "refuse: sold out"),
+    row(Kind::Repeat, 1000, 1, 100_000, "repeat: same key"),
+    row(Kind::Expire, 1000, 1, 100_000, "expire 100,000 holds"),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -53,62 +69,70 @@ fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--json");
     let rounds: usize = args.next().map_or(Ok(5), |text| text.parse()).context("ROUNDS is a number")?;
     let orders: u64 = args.next().map_or(Ok(1_000_000), |text| text.parse()).context("ORDERS is a number")?;
-    let mut rates = [const { Vec::new() }; ROWS.len()];
+    let wanted = args.next().unwrap_or_default();
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| row.name.starts_with(&wanted)).collect();
+    ensure!(rounds > 0 && orders > 0 && !rows.is_empty(), "nothing to measure");
+    let mut rates = vec![Vec::new(); rows.len()];
     for _ in 0..rounds {
-        for (rates, (row, _)) in rates.iter_mut().zip(ROWS) {
+        for (rates, row) in rates.iter_mut().zip(&rows) {
             rates.push(run(row, orders)?);
         }
     }
     if json {
-        for (rounds, (_, row)) in rates.iter().zip(ROWS) {
-            println!("{}", serde_json::json!({ "row": row, "rounds": rounds }));
+        for (rounds, row) in rates.iter().zip(rows) {
+            println!("{}", serde_json::json!({ "row": row.name, "rounds": rounds }));
         }
         return Ok(());
     }
     println!("{:<40} {:>9} {:>9} {:>9}", "million decisions a second", "median", "min", "max");
-    for (rates, (row, name)) in rates.iter_mut().zip(ROWS) {
+    for (at, (rates, row)) in rates.iter_mut().zip(rows).enumerate() {
         rates.sort_by(f64::total_cmp);
         let (low, median, high) = (rates[0], rates[rates.len() / 2], rates[rates.len() - 1]);
-        let note = match row {
-            Row::Place => format!("  (floor {FLOOR}, aim {AIM})"),
-            _ => String::new(),
-        };
-        println!("{name:<40} {median:>9.2} {low:>9.2} {high:>9.2}{note}");
+        let note = if at == 0 && wanted.is_empty() { format!("  (floor {FLOOR}, aim {AIM})") } else { String::new() };
+        println!("{:<40} {median:>9.2} {low:>9.2} {high:>9.2}{note}", row.name);
     }
     Ok(())
 }
 
 /// One round of one row, in millions of decisions a second.
-fn run(row: Row, orders: u64) -> anyhow::Result<f64> {
-    let mut shop = Shop::open(if row == Row::SoldOut { 0 } else { 1_000_000_000 });
-    if matches!(row, Row::Repeat | Row::Expire) {
-        shop.place_all(orders, 1)?;
+fn run(row: &Row, orders: u64) -> anyhow::Result<f64> {
+    let (mut spent, mut decisions) = (Duration::ZERO, 0);
+    for first in (0..orders).step_by(usize::try_from(row.holds)?) {
+        let holds = row.holds.min(orders - first);
+        let mut shop = Shop::open(row, if row.kind == Kind::SoldOut { 0 } else { 1_000_000_000 });
+        if matches!(row.kind, Kind::Repeat | Kind::Expire) {
+            shop.each(holds, |outcome| matches!(outcome, Outcome::Accepted(Answer::Order(_))))?;
+        }
+        spent += match row.kind {
+            Kind::Place => shop.each(holds, |outcome| matches!(outcome, Outcome::Accepted(Answer::Order(_))))?,
+            Kind::PlaceAndEnd => shop.place_and_end_all(holds)?,
+            Kind::SoldOut => shop.each(holds, |outcome| matches!(outcome, Outcome::Refused(_)))?,
+            Kind::Repeat => shop.each(holds, |outcome| matches!(outcome, Outcome::Repeated(_)))?,
+            Kind::Expire => shop.expire_all()?,
+        };
+        decisions += if row.kind == Kind::PlaceAndEnd { 2 * holds } else { holds };
+        invariants::check(&shop.partition)?;
     }
-    let (spent, decisions) = match row {
-        Row::Place => (shop.place_all(orders, 1)?, orders),
-        Row::PlaceThree => (shop.place_all(orders, 3)?, orders),
-        Row::PlaceAndEnd => (shop.place_and_end_all(orders)?, orders * 2),
-        Row::SoldOut => (shop.each(orders, 1, |outcome| matches!(outcome, Outcome::Refused(_)))?, orders),
-        Row::Repeat => (shop.each(orders, 1, |outcome| matches!(outcome, Outcome::Repeated(_)))?, orders),
-        Row::Expire => (shop.expire_all()?, orders),
-    };
-    invariants::check(&shop.partition)?;
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     Ok(decisions as f64 / spent.as_secs_f64() / 1e6)
 }
 
 struct Shop {
     partition: Partition,
+    products: u64,
+    lines: u64,
     now: Time,
     events: u64,
 }
 
 impl Shop {
-    fn open(on_hand: u64) -> Self {
-        let mut shop = Self { partition: Partition::new(PartitionId(0), 7), now: Time(1_000_000), events: 0 };
+    fn open(row: &Row, on_hand: u64) -> Self {
+        let partition = Partition::new(PartitionId(0), 7);
+        let (products, lines) = (row.products, row.lines);
+        let mut shop = Self { partition, products, lines, now: Time(1_000_000), events: 0 };
         let terms =
             SaleTerms { opens_at: Time(0), closes_at: Time::NEVER, price: Won(9_900), per_customer_limit: 1_000_000 };
-        for n in 0..PRODUCTS {
+        for n in 0..products {
             let create = Command::CreateProduct {
                 sku: sku(n),
                 name: format!("Air 90, size {n}").into(),
@@ -130,15 +154,11 @@ impl Shop {
         })
     }
 
-    fn place_all(&mut self, orders: u64, lines: u64) -> anyhow::Result<Duration> {
-        self.each(orders, lines, |outcome| matches!(outcome, Outcome::Accepted(Answer::Order(_))))
-    }
-
     /// Steps through `orders` orders; every outcome must be as `expected`.
-    fn each(&mut self, orders: u64, lines: u64, expected: fn(&Outcome) -> bool) -> anyhow::Result<Duration> {
+    fn each(&mut self, orders: u64, expected: fn(&Outcome) -> bool) -> anyhow::Result<Duration> {
         let mut spent = Duration::ZERO;
         for first in (0..orders).step_by(usize::try_from(CHUNK)?) {
-            let commands: Vec<Command> = (first..orders.min(first + CHUNK)).map(|n| place(n, lines)).collect();
+            let commands: Vec<Command> = (first..orders.min(first + CHUNK)).map(|n| self.place(n)).collect();
             let start = Instant::now();
             for command in &commands {
                 let outcome = self.step(command);
@@ -155,7 +175,7 @@ impl Shop {
         for first in (0..orders).step_by(usize::try_from(CHUNK)?) {
             let mut commands = Vec::new();
             for n in first..orders.min(first + CHUNK) {
-                commands.push(place(n, 1));
+                commands.push(self.place(n));
                 commands.push(match n % 2 {
                     0 => Command::ConfirmOrder { order: order_id(n) },
                     _ => Command::CancelOrder { order: order_id(n), by: Requester::Admin },
@@ -174,6 +194,19 @@ impl Shop {
             spent += start.elapsed();
         }
         Ok(spent)
+    }
+
+    fn place(&self, n: u64) -> Command {
+        let first = mixed(n) % (self.products - self.lines + 1);
+        let lines: Lines = (first..first + self.lines).map(|n| LineRequest { sku: sku(n), quantity: 1 }).collect();
+        Command::PlaceOrder(PlaceOrder {
+            id: order_id(n),
+            customer: customer(mixed(!n) % CUSTOMERS),
+            key: RequestKey { key: digest(n), request: digest(n ^ 1 << 63) },
+            lines,
+            parts: Vec::new(),
+            hold_millis: HOLD_MILLIS,
+        })
     }
 
     fn expire_all(&mut self) -> anyhow::Result<Duration> {
@@ -211,17 +244,4 @@ fn customer(n: u64) -> CustomerId {
 
 fn order_id(n: u64) -> OrderId {
     OrderId::new(Time(1_700_000_000_000), mixed(n), PartitionId(0))
-}
-
-fn place(n: u64, lines: u64) -> Command {
-    let first = mixed(n) % (PRODUCTS - lines);
-    let lines: Lines = (first..first + lines).map(|n| LineRequest { sku: sku(n), quantity: 1 }).collect();
-    Command::PlaceOrder(PlaceOrder {
-        id: order_id(n),
-        customer: customer(mixed(!n) % CUSTOMERS),
-        key: RequestKey { key: digest(n), request: digest(n ^ 1 << 63) },
-        lines,
-        parts: Vec::new(),
-        hold_millis: HOLD_MILLIS,
-    })
 }

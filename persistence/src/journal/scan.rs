@@ -96,8 +96,10 @@ impl Window {
         if inside && skip.checked_add(need).is_some_and(|end| end <= self.len) {
             return Ok(&self.buffer[skip..self.len.min(skip.saturating_add(left))]);
         }
-        self.buffer.resize(WINDOW_BYTES, 0);
         let wanted = left.min(WINDOW_BYTES);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
         self.len = 0;
         self.len = read_full(segment.file.as_ref(), &mut self.buffer[..wanted], offset).doing("read", &segment.path)?;
         self.segment = segment.number;

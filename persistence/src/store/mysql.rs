@@ -35,7 +35,7 @@ const MIGRATE_SECONDS: u64 = 120;
 const UNKNOWN_DATABASE: u16 = 1049;
 
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
-     SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, SESSION innodb_lock_wait_timeout = 20";
+     innodb_lock_wait_timeout = 20; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
     // MySQL would rather have a row alias than VALUES(), but MariaDB has none.

@@ -1,0 +1,87 @@
+//! A wire between the store and its server that loses COMMIT: on its way to the server, or
+//! the answer on its way back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const NOTHING: u8 = 0;
+const COMMIT: u8 = 1;
+const ANSWER: u8 = 2;
+
+/// The wire.
+pub struct Proxy {
+    pub port: u16,
+    lose: Arc<AtomicU8>,
+}
+
+impl Proxy {
+    /// A wire to the server on `to`.
+    pub async fn start(to: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let lose = Arc::new(AtomicU8::new(NOTHING));
+        let shared = lose.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, to, shared.clone()));
+            }
+        });
+        Self { port, lose }
+    }
+
+    /// The next COMMIT does not reach the server: the connection breaks before it.
+    pub fn lose_next_commit(&self) {
+        self.lose.store(COMMIT, Ordering::SeqCst);
+    }
+
+    /// The next COMMIT reaches the server and is done; the connection breaks before the answer.
+    pub fn lose_next_answer(&self) {
+        self.lose.store(ANSWER, Ordering::SeqCst);
+    }
+
+    /// Whether what was to be lost was.
+    pub fn lost(&self) -> bool {
+        self.lose.load(Ordering::SeqCst) == NOTHING
+    }
+}
+
+async fn carry(client: TcpStream, to: u16, lose: Arc<AtomicU8>) -> Option<()> {
+    let server = TcpStream::connect(("127.0.0.1", to)).await.ok()?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let (answers, mut answered) = tokio::sync::mpsc::unbounded_channel::<()>();
+    let quiet = Arc::new(AtomicU8::new(0));
+    let mute = quiet.clone();
+    let back = tokio::spawn(async move {
+        let mut bytes = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
+            if mute.load(Ordering::SeqCst) == 1 {
+                let _ = answers.send(());
+            } else if to_client.write_all(&bytes[..count]).await.is_err() {
+                break;
+            }
+        }
+    });
+    // A packet: three bytes of length, one of sequence, the payload.
+    let mut header = [0; 4];
+    while from_client.read_exact(&mut header).await.is_ok() {
+        let length = u32::from_le_bytes([header[0], header[1], header[2], 0]) as usize;
+        let mut payload = vec![0; length];
+        from_client.read_exact(&mut payload).await.ok()?;
+        let what = if payload == b"\x03COMMIT" { lose.swap(NOTHING, Ordering::SeqCst) } else { NOTHING };
+        if what == COMMIT {
+            break;
+        }
+        quiet.store(u8::from(what == ANSWER), Ordering::SeqCst);
+        to_server.write_all(&header).await.ok()?;
+        to_server.write_all(&payload).await.ok()?;
+        if what == ANSWER {
+            answered.recv().await;
+            break;
+        }
+    }
+    back.abort();
+    Some(())
+}
