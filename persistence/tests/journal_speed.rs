@@ -131,7 +131,7 @@ fn replay(options: &FolderOptions) {
     let (partition, position, report) = inspect::replay(&folder, 1, &mut |_| {}).unwrap();
     let took = start.elapsed();
     assert_eq!(position, committed.position);
-    let used = per(cpu() - before, report.events);
+    let used = per(cpu().saturating_sub(before), report.events);
     println!("replay: {:.2} M events/s, {} bytes, {used:.0} ns CPU", 1e3 / per(took, report.events), report.bytes);
     drop(partition);
 
@@ -141,7 +141,7 @@ fn replay(options: &FolderOptions) {
     while let Some(frame) = reader.next(committed).unwrap() {
         events += frame.records.len() as u64;
     }
-    let (took, used) = (start.elapsed(), per(cpu() - before, events));
+    let (took, used) = (start.elapsed(), per(cpu().saturating_sub(before), events));
     println!("follower: {:.2} M events/s (reading, hashing, decoding), {used:.0} ns CPU", 1e3 / per(took, events));
 
     let all: Vec<Record> = (0..PRODUCTS).map(product).chain((0..ORDERS).map(order)).collect();
@@ -150,7 +150,7 @@ fn replay(options: &FolderOptions) {
     for record in &all {
         partition.evolve(record);
     }
-    let (took, used) = (start.elapsed(), per(cpu() - before, ORDERS));
+    let (took, used) = (start.elapsed(), per(cpu().saturating_sub(before), ORDERS));
     println!("evolve alone: {:.2} M events/s, {used:.0} ns CPU", 1e3 / per(took, ORDERS));
     drop((partition, all));
 

@@ -36,8 +36,8 @@ use std::path::PathBuf;
 const HEADER_LEN: usize = 128;
 /// Bytes of a segment's own header; the first frame starts here.
 pub(crate) const HEADER_BYTES: u64 = HEADER_LEN as u64;
-/// The smallest segment. One below a mebibyte bounds frames, and with them events, to its
-/// own size; such small ones are for tests.
+/// The smallest segment. Below 2 MiB frames, and with them events, are bounded to a quarter
+/// of it; such small ones are for tests.
 pub const MIN_SEGMENT_BYTES: u64 = 4096;
 /// The largest segment.
 pub const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
