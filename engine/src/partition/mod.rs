@@ -9,7 +9,7 @@ mod image;
 use crate::command::Command;
 use crate::event::{Event, Record};
 use crate::ids::{OrderId, PartitionId, RequestKey, Sku};
-use crate::index::Index;
+use crate::index::{Index, NameHash};
 use crate::map::{Map, hasher};
 use crate::order::{Line, Order, OrderStatus, OrderView, Part, PricedLine, PricedLines};
 use crate::product::{Product, ProductView, Stock};
@@ -273,11 +273,8 @@ impl Partition {
     }
 
     fn find_key(&self, key: &[u8; 16]) -> Option<KeyUse> {
-        self.keys.get(self.keys.hash(u128::from_ne_bytes(*key)), |used| self.uses(used, key))
-    }
-
-    fn uses(&self, used: KeyUse, key: &[u8; 16]) -> bool {
-        key_at(&self.orders, &self.product_keys, used).is_some_and(|found| found.key == *key)
+        let leads = |used| leads_from(&self.orders, &self.product_keys, used, key);
+        self.keys.get(hash_key(&self.keys, key), leads)
     }
 
     fn priced(&self, lines: &[Line]) -> impl Iterator<Item = PricedLine> {
@@ -319,4 +316,12 @@ fn key_at(orders: &Arena<Order>, product_keys: &Arena<ProductKey>, used: KeyUse)
         KeyUse::Order(at) => orders.get(at).map(|order| order.key),
         KeyUse::Product(at) => product_keys.get(at).map(|product| product.key),
     }
+}
+
+fn leads_from(orders: &Arena<Order>, product_keys: &Arena<ProductKey>, used: KeyUse, key: &[u8; 16]) -> bool {
+    key_at(orders, product_keys, used).is_some_and(|found| found.key == *key)
+}
+
+fn hash_key(keys: &Index<KeyUse>, key: &[u8; 16]) -> NameHash {
+    keys.hash(u128::from_ne_bytes(*key))
 }
