@@ -67,6 +67,8 @@ pub struct Stock {
 pub struct Order {
     /// Its id.
     pub id: String,
+    /// Whose it is.
+    pub customer: String,
     /// Its state.
     pub status: String,
     /// Its lines.

@@ -1,4 +1,5 @@
 //! The cases of the contract.
+#![allow(unreachable_pub, reason = "a module of a test program")]
 
 mod applying;
 mod reading;

@@ -49,6 +49,8 @@ impl Proxy {
 
 async fn carry(client: TcpStream, to: u16, lose: Arc<AtomicU8>) -> Option<()> {
     let server = TcpStream::connect(("127.0.0.1", to)).await.ok()?;
+    client.set_nodelay(true).ok()?;
+    server.set_nodelay(true).ok()?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (answers, mut answered) = tokio::sync::mpsc::unbounded_channel::<()>();
@@ -75,8 +77,7 @@ async fn carry(client: TcpStream, to: u16, lose: Arc<AtomicU8>) -> Option<()> {
             break;
         }
         quiet.store(u8::from(what == ANSWER), Ordering::SeqCst);
-        to_server.write_all(&header).await.ok()?;
-        to_server.write_all(&payload).await.ok()?;
+        to_server.write_all(&[&header[..], &payload].concat()).await.ok()?;
         if what == ANSWER {
             answered.recv().await;
             break;
