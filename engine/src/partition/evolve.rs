@@ -124,10 +124,11 @@ impl Partition {
         let at = self.orders.insert(order);
         let (orders, product_keys) = (&self.orders, &self.product_keys);
         let has_this_id = |place| place != at && has_id(orders, place, id);
-        let has_key = |used| used != KeyUse::Order(at) && leads_from(orders, product_keys, used, &key);
+        let use_place = KeyUse::Order(at).place();
+        let has_key = |place| place != use_place && leads_from(orders, product_keys, KeyUse::at_place(place), &key);
         let id_hash = self.by_id.hash(id);
         let new_id = self.by_id.insert(id_hash, at, has_this_id);
-        let new_key = new_id && self.keys.insert(hash_key(&self.keys, &key), KeyUse::Order(at), has_key);
+        let new_key = new_id && self.keys.insert(hash_key(&self.keys, &key), use_place, has_key);
         if !new_key {
             if new_id {
                 self.by_id.remove(id_hash, |place| place == at);
@@ -314,8 +315,9 @@ impl Partition {
         let key = used.key.key;
         let at = self.product_keys.insert(used);
         let (orders, product_keys) = (&self.orders, &self.product_keys);
-        let has_key = |used| used != KeyUse::Product(at) && leads_from(orders, product_keys, used, &key);
-        let new = self.keys.insert(hash_key(&self.keys, &key), KeyUse::Product(at), has_key);
+        let use_place = KeyUse::Product(at).place();
+        let has_key = |place| place != use_place && leads_from(orders, product_keys, KeyUse::at_place(place), &key);
+        let new = self.keys.insert(hash_key(&self.keys, &key), use_place, has_key);
         if !new {
             self.product_keys.remove(at);
         }
@@ -351,12 +353,13 @@ impl Partition {
 }
 
 fn remove_key(
-    keys: &mut Index<KeyUse>,
+    keys: &mut Index,
     orders: &Arena<Order>,
     product_keys: &Arena<ProductKey>,
     key: &[u8; 16],
 ) -> Option<KeyUse> {
-    keys.remove(hash_key(keys, key), |used| leads_from(orders, product_keys, used, key))
+    let has_key = |place| leads_from(orders, product_keys, KeyUse::at_place(place), key);
+    keys.remove(hash_key(keys, key), has_key).map(KeyUse::at_place)
 }
 
 /// Moves the units of `lines` out of held. Units that go back no longer count in their
