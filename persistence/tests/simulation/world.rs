@@ -111,6 +111,24 @@ impl World {
 
     /// One whole history, to its end.
     pub(crate) fn run(mut self) -> Result<Counts, Broken> {
+        self.live().map_err(|broken| Broken { what: format!("{}{}", broken.what, self.story(&broken.what)), ..broken })
+    }
+
+    /// What is written of the orders that `what` names, for whoever looks into a failure.
+    fn story(&self, what: &str) -> String {
+        let mut story = String::new();
+        for node in &self.nodes {
+            for (lsn, record) in (1..).zip(&node.written) {
+                let text = format!("{record:?}");
+                if what.split(' ').any(|word| word.len() == 36 && text.contains(word)) {
+                    story.push_str(&format!("\n  partition {}, LSN {lsn}: {text}", node.id));
+                }
+            }
+        }
+        story
+    }
+
+    fn live(&mut self) -> Result<Counts, Broken> {
         for at in 0..self.nodes.len() {
             while !self.recover(at)? {}
         }
