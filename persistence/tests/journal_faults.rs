@@ -363,7 +363,7 @@ fn a_batch_over_many_segments_fails_at_each_of_its_syncs() {
             shop = Shop::new(9);
             shop.partition = partition;
             let mut lsn = committed.position.lsn;
-            for _ in 0..30 {
+            for _ in 0..3 {
                 for _ in 0..10 {
                     shop.step(|record| {
                         journal.append(record);
@@ -373,10 +373,10 @@ fn a_batch_over_many_segments_fails_at_each_of_its_syncs() {
             }
             drop((journal, data));
             if process_dies {
-                storage.kill()
+                storage.kill();
             } else {
-                storage.crash(n)
-            };
+                storage.crash(n);
+            }
             let data = data_folder(&storage, 4096).unwrap();
             let again =
                 open(&folder_of(&data), OpenHints { database: Some(committed.position), cut_at: None }).unwrap();
