@@ -19,7 +19,7 @@ use son7shop_engine::PartitionId;
 use son7shop_persistence::journal::{
     DataFolder, Journal, OpenHints, PartitionFolder, Position, Progress, Recovered, Storage,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,7 @@ impl Shop {
                 database,
                 arbiters: plane.arbiters().to_vec(),
                 hold_millis: settings.hold_millis,
+                drawn: AtomicU64::new(rand::random()),
                 draining: AtomicBool::new(false),
                 running: Running { root, plane: Mutex::new(plane), folder: Mutex::new(Some(folder)) },
             }),
