@@ -6,9 +6,11 @@
 //! - [`measure`]: one load on one side: throughput, latencies, and what an order cost.
 //! - [`rows`]: the measurements, and the rows that come of them.
 //! - [`disk`]: how long the disk takes to sync.
+//! - [`history`]: a made-up history of one partition.
 //! - [`no_sync`]: a disk that does not sync, to see what syncing costs.
 
 pub mod disk;
+pub mod history;
 pub mod measure;
 pub mod no_sync;
 pub mod rows;

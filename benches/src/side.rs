@@ -24,6 +24,9 @@ const PRICE: i64 = 10_000;
 /// Never sold out: every answer is to be 201.
 const ON_HAND: u64 = 1_000_000_000;
 
+/// Customers of a shop that is not loaded connection by connection.
+const CUSTOMERS: usize = 1_000;
+
 /// A limit that is checked and never reached; the most that the API takes.
 const PER_CUSTOMER_LIMIT: u32 = 100_000;
 
@@ -65,6 +68,18 @@ pub struct Running {
     _folder: Option<TempDir>,
 }
 
+/// The product with nothing in it. Ends when it is dropped.
+#[derive(Debug)]
+pub struct EmptyShop {
+    /// The server.
+    pub program: Program,
+    /// An admin's token.
+    pub admin_token: String,
+    /// Customers' tokens.
+    pub customer_tokens: Vec<String>,
+    _folder: TempDir,
+}
+
 impl Sides {
     /// Starts a side for so many connections.
     pub fn start(&self, side: Side, connections: usize) -> anyhow::Result<Running> {
@@ -76,6 +91,19 @@ impl Sides {
             }
             (Side::Product | Side::ProductWithoutDatabase, None) => anyhow::bail!("there is no product to start"),
         }
+    }
+
+    /// Starts the product with nothing in it, and makes tokens for some customers.
+    pub fn start_shop(&self) -> anyhow::Result<EmptyShop> {
+        let binary = self.product.as_ref().context("there is no product to start")?;
+        let folder = self.temporary_folder()?;
+        let shop = Shop::new(binary, &folder.path().join("data"))
+            .set("SON7_PARTITIONS", &self.threads.to_string())
+            // No hold may end while it is looked at.
+            .set("SON7_HOLD_SECONDS", "86400");
+        let program = shop.start(START_PATIENCE)?;
+        let (admin_token, customer_tokens) = (shop.admin_token()?, shop.customer_tokens("buyer", CUSTOMERS)?);
+        Ok(EmptyShop { program, admin_token, customer_tokens, _folder: folder })
     }
 
     fn start_bare(&self, connections: usize) -> anyhow::Result<Running> {

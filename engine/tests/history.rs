@@ -47,6 +47,7 @@ fn journal() -> Vec<Record> {
             order: order_id(n),
             customer: customer(),
             lines: vec![LineRequest { sku: sku("air"), quantity: 1 }],
+            deadline: Time(5000),
         })
     };
     let key = |n| RequestKey { key: [n; 16], request: [0; 16] };

@@ -139,7 +139,7 @@ enum Ask {
     Order { id: u64, customer: usize, key: u8, lines: Vec<(usize, u32)>, hold: i64 },
     Cancel { id: u64, by: Option<usize> },
     Confirm { id: u64 },
-    HoldPart { id: u64, customer: usize, lines: Vec<(usize, u32)> },
+    HoldPart { id: u64, customer: usize, deadline: i64, lines: Vec<(usize, u32)> },
     EndPart { id: u64, sell: bool },
     Tick,
     Forget { ended_by: i64 },
@@ -195,7 +195,7 @@ impl Model {
             Ask::Order { id, customer, key, ref lines, hold } => self.order(id, customer, key, lines, hold),
             Ask::Cancel { id, by } => self.end(id, by, Status::Cancelled),
             Ask::Confirm { id } => self.end(id, None, Status::Confirmed),
-            Ask::HoldPart { id, customer, ref lines } => self.hold_part(id, customer, lines),
+            Ask::HoldPart { id, customer, deadline, ref lines } => self.hold_part(id, customer, deadline, lines),
             Ask::EndPart { id, sell } => self.end_part(id, sell),
             Ask::Tick => again(0),
             Ask::Forget { ended_by } => self.forget(ended_by),
@@ -262,10 +262,13 @@ impl Model {
         yes(sum)
     }
 
-    fn hold_part(&mut self, id: u64, customer: usize, wanted: &[(usize, u32)]) -> Said {
+    fn hold_part(&mut self, id: u64, customer: usize, deadline: i64, wanted: &[(usize, u32)]) -> Said {
         if let Some(at) = self.find(id, true) {
             let known = &self.taken[at];
             return if known.status == Status::Held { again(total(&known.lines)) } else { no("PartEnded") };
+        }
+        if deadline <= self.now {
+            return no("DeadlineBeforePlaced");
         }
         match self.price(customer, wanted) {
             Err(why) => no(why),
@@ -360,9 +363,12 @@ fn command(ask: &Ask) -> Command {
             Command::CancelOrder { order: order_id(id), by }
         }
         Ask::Confirm { id } => Command::ConfirmOrder { order: order_id(id) },
-        Ask::HoldPart { id, customer: who, ref lines } => {
-            Command::HoldPart(PartHold { order: order_id(id), customer: customer(who), lines: requested(lines) })
-        }
+        Ask::HoldPart { id, customer: who, deadline, ref lines } => Command::HoldPart(PartHold {
+            order: order_id(id),
+            customer: customer(who),
+            lines: requested(lines),
+            deadline: Time(deadline),
+        }),
         Ask::EndPart { id, sell: true } => Command::ConfirmPart { order: order_id(id) },
         Ask::EndPart { id, sell: false } => Command::ReleasePart { order: order_id(id) },
         Ask::Tick => Command::Tick,
@@ -402,7 +408,8 @@ fn name(refusal: &Refusal) -> &'static str {
         Refusal::StockOutOfRange { .. } => "StockOutOfRange",
         Refusal::OrderIdTaken => "OrderIdTaken",
         Refusal::PartEnded => "PartEnded",
-        Refusal::StillRunning | Refusal::TotalTooLarge | Refusal::DeadlineBeforePlaced => "never here",
+        Refusal::DeadlineBeforePlaced => "DeadlineBeforePlaced",
+        Refusal::StillRunning | Refusal::TotalTooLarge | Refusal::PartUnanswered { .. } => "never here",
     }
 }
 
@@ -431,7 +438,10 @@ fn draw(rng: &mut SmallRng, now: i64) -> Ask {
         }
         58..67 => Ask::Cancel { id, by: rng.random_bool(0.6).then_some(customer) },
         67..76 => Ask::Confirm { id },
-        76..83 => Ask::HoldPart { id, customer, lines: draw_lines(rng) },
+        76..83 => {
+            let deadline = now + rng.random_range(-10..120);
+            Ask::HoldPart { id, customer, deadline, lines: draw_lines(rng) }
+        }
         83..91 => Ask::EndPart { id, sell: rng.random_bool(0.4) },
         91..96 => Ask::Tick,
         _ => Ask::Forget { ended_by: now - rng.random_range(-5..100) },
@@ -491,6 +501,6 @@ fn a_partition_does_what_the_model_does() {
     }
     let seeds: u64 = std::env::var("SON7_SEEDS").map_or(400, |text| text.parse().expect("SON7_SEEDS is a number"));
     (0..seeds).for_each(|seed| history(seed, &mut heard));
-    let kinds = 2 + 13;
+    let kinds = 2 + 14;
     assert!(seeds < 100 || heard.len() == kinds, "histories that do not say everything prove little: {heard:?}");
 }

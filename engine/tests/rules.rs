@@ -267,7 +267,7 @@ fn lines_of_one_product_count_together() {
         order o1 ann k1 air*2,air*2   -> no: 'air' has 1 available, 2 were asked for | air 3/0/0
         sale air 0..9000 70 2         -> air at 100 on sale 3/0/0
         order o1 ann k1 air*2,air*1   -> no: 'air' sells at most 2 to a customer; 2 taken, 1 asked for
-        hold-part o8 ann air*2,air*1  -> no: 'air' sells at most 2 to a customer; 2 taken, 1 asked for
+        hold-part o8 ann 600 air*2,air*1  -> no: 'air' sells at most 2 to a customer; 2 taken, 1 asked for
         order o1 ann k1 air*1,air*1   -> held 140 air*1@70,air*1@70 until 600        | air 3/2/0
         ",
     );
@@ -300,8 +300,9 @@ fn a_basket_is_placed_when_every_partition_holds_its_part() {
         cancel o1 ann                           -> no: there is no order o1
         confirm o1                              -> no: there is no order o1
         accept o1 p1:bee*1@7                    -> no: the order is opening                 # p2 has not answered
-        accept o1 p2:cat*3@1 p1:bee*1@7         -> no: the order is opening                 # not as asked
-        accept o1 p1:bee*1@7 p2:cat*3@1         -> held 210 air*2@100,bee*1@7,cat*3@1 until 600 | air 5/2/0
+        accept o1 p1:bee*1@7 p1:bee*1@7         -> no: the order is opening
+        accept o1 p1:bee*1@7 p3:cat*3@1         -> no: the order is opening                 # p3 was not asked
+        accept o1 p2:cat*3@1 p1:bee*1@7         -> held 210 air*2@100,bee*1@7,cat*3@1 until 600 | air 5/2/0
         accept o1 p1:bee*1@7 p2:cat*3@1         -> again held 210 air*2@100,bee*1@7,cat*3@1 until 600
         refuse o1                               -> no: the order is held
         order o2 ann k1 air*2 p1:bee*1 p2:cat*3 -> again held 210 air*2@100,bee*1@7,cat*3@1 until 600
@@ -322,7 +323,11 @@ fn a_refused_basket_leaves_nothing_behind() {
         refuse o1                       -> no: there is no order o1
         accept o1 p1:bee*1@7            -> no: there is no order o1
         show o1                         -> nothing
+        order o1 ann k1 air*2 p1:bee*1  -> no: the order id is taken           # late: p1 may not have heard of the refusal
         order o2 ann k1/x air*2         -> held 140 until 600    | air 5/2/0   # key and limit are free again
+        forget 99 99                    -> done
+        order o1 ann k3 air*1           -> no: 'air' sells at most 2 to a customer; 2 taken, 1 asked for
+        order o1 bob k3 air*1           -> held 70 until 600
         ",
     );
 }
@@ -345,15 +350,15 @@ fn a_part_is_ended_by_home_only() {
     check(
         "
         product bee 7 5          -> bee at 7 5/0/0
-        hold-part o1 ann bee*2   -> part bee*2@7        | bee 5/2/0
-        hold-part o1 ann bee*2   -> again part bee*2@7  | bee 5/2/0
+        hold-part o1 ann 600 bee*2   -> part bee*2@7        | bee 5/2/0
+        hold-part o1 ann 600 bee*2   -> again part bee*2@7  | bee 5/2/0
         @99999 tick              -> again done          | bee 5/2/0
         confirm-part o1          -> done                | bee 5/0/2
         confirm-part o1          -> again done          | bee 5/0/2
         release-part o1          -> no: the part was ended before it was asked for | bee 5/0/2
-        hold-part o1 ann bee*2   -> no: the part was ended before it was asked for
-        hold-part o2 ann bee*3   -> part bee*3@7        | bee 5/3/2
-        hold-part o3 ann bee*1   -> no: 'bee' has 0 available, 1 were asked for
+        hold-part o1 ann 600 bee*2   -> no: the part was ended before it was asked for
+        hold-part o2 ann 600 bee*3   -> part bee*3@7        | bee 5/3/2
+        hold-part o3 ann 600 bee*1   -> no: 'bee' has 0 available, 1 were asked for
         release-part o2          -> done                | bee 5/0/2
         release-part o2          -> again done          | bee 5/0/2
         confirm-part o2          -> no: the part was ended before it was asked for | bee 5/0/2
@@ -369,7 +374,19 @@ fn a_part_that_home_ended_first_is_never_held() {
         product bee 7 5         -> bee at 7 5/0/0
         release-part o1         -> done                | bee 5/0/0
         release-part o1         -> again done
-        hold-part o1 ann bee*2  -> no: the part was ended before it was asked for | bee 5/0/0
+        hold-part o1 ann 600 bee*2  -> no: the part was ended before it was asked for | bee 5/0/0
+        ",
+    );
+}
+
+#[test]
+fn a_part_that_is_asked_for_at_its_deadline_is_not_held() {
+    check(
+        "
+        product bee 7 5                  -> bee at 7 5/0/0
+        @599 hold-part o1 ann 600 bee*2  -> part bee*2@7        | bee 5/2/0
+        @600 hold-part o1 ann 600 bee*2  -> again part bee*2@7
+        hold-part o2 ann 600 bee*2       -> no: the order's deadline came before it could be placed | bee 5/2/0
         ",
     );
 }
@@ -380,13 +397,13 @@ fn parts_count_in_the_sale_of_their_partition() {
         "
         product bee 7 9          -> bee at 7 9/0/0
         sale bee 10..20 5 2      -> bee at 7 on sale 9/0/0
-        hold-part o1 ann bee*1   -> no: the sale of 'bee' is not open yet
-        @10 hold-part o1 ann bee*2 -> part bee*2@5     | bee 9/2/0
-        hold-part o2 ann bee*1   -> no: 'bee' sells at most 2 to a customer; 2 taken, 1 asked for
+        hold-part o1 ann 600 bee*1   -> no: the sale of 'bee' is not open yet
+        @10 hold-part o1 ann 600 bee*2 -> part bee*2@5     | bee 9/2/0
+        hold-part o2 ann 600 bee*1   -> no: 'bee' sells at most 2 to a customer; 2 taken, 1 asked for
         order o3 ann k3 bee*1    -> no: 'bee' sells at most 2 to a customer; 2 taken, 1 asked for
         release-part o1          -> done               | bee 9/0/0
         order o3 ann k3 bee*1    -> held 5 until 610
-        @20 hold-part o4 bob bee*1 -> no: the sale of 'bee' is over
+        @20 hold-part o4 bob 600 bee*1 -> no: the sale of 'bee' is over
         ",
     );
 }
@@ -400,7 +417,7 @@ fn what_ended_long_ago_is_forgotten_once_it_is_stored() {
         confirm o1                    -> confirmed 100 at 10     # lsn 3
         @20 order o2 ann k2 air*1     -> held 100 until 620      # lsn 4
         cancel o2 ann                 -> cancelled 100 at 20     # lsn 5
-        @30 hold-part o3 ann air*1    -> part air*1@100          # lsn 6
+        @30 hold-part o3 ann 600 air*1    -> part air*1@100          # lsn 6
         release-part o3               -> done                    # lsn 7
         release-part o4               -> done                    # lsn 8
         order o5 ann k5 air*1         -> held 100 until 630      # lsn 9
@@ -412,7 +429,7 @@ fn what_ended_long_ago_is_forgotten_once_it_is_stored() {
         product bee 1 1 k0/x          -> bee at 1 1/0/0          # the key is free again
         forget 99 29                  -> done
         show o2                       -> nothing
-        hold-part o4 ann air*1        -> no: the part was ended before it was asked for
+        hold-part o4 ann 600 air*1        -> no: the part was ended before it was asked for
         forget 99 30                  -> done
         order o1 ann k1 air*1         -> held 100 until 630      | air 9/2/1
         show o5                       -> held 100 until 630

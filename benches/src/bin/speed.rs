@@ -3,12 +3,13 @@
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use son7shop_benches::rows::memory::{Size, memory};
 use son7shop_benches::rows::{http, in_process};
 use son7shop_benches::side::Sides;
 use son7shop_benches::table::{Asked, Measured, Row, Table};
 use son7shop_loadtest::limits::allow_connections;
 use son7shop_loadtest::shop::BINARY;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,8 +37,18 @@ struct Args {
     /// Where data folders are made, on the disk that is to be measured; by default beside the programs.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Products, for the memory.
+    #[arg(long, default_value_t = 1_000_000)]
+    products: u64,
+    /// Open holds, for the memory.
+    #[arg(long, default_value_t = 100_000)]
+    holds: u64,
     /// What to measure.
-    #[arg(long, value_delimiter = ',', default_value = "http,database-stopped,in-process,decisions")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "http,database-stopped,in-process,decisions,replay,write-behind,memory"
+    )]
     parts: Vec<Part>,
     /// Put the bare program in the product's place, to try this program out: prints no figure of the product.
     #[arg(long)]
@@ -55,6 +66,12 @@ enum Part {
     InProcess,
     /// Decisions.
     Decisions,
+    /// Replay of a journal.
+    Replay,
+    /// Write-behind alone.
+    WriteBehind,
+    /// Memory with many products and holds.
+    Memory,
 }
 
 fn main() -> ExitCode {
@@ -76,7 +93,15 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     allow_connections(args.connections.iter().copied().max().unwrap_or(0))?;
     let mut say = |line: &str| eprintln!("{line}");
     let mut table = Table::default();
-    table.0.extend(http_rows(args, &programs, &folder, threads, &mut say)?);
+    let product = args.server.clone().unwrap_or_else(|| programs.join(BINARY));
+    let sides = Sides {
+        bare: programs.join("bare"),
+        product: Some(product).filter(|product| product.is_file() || args.stand_in),
+        folder: folder.clone(),
+        threads,
+        stand_in: args.stand_in,
+    };
+    table.0.extend(http_rows(args, &sides, &mut say)?);
     if args.parts.contains(&Part::InProcess) {
         let rows = in_process::orders(&programs, &folder, args.rounds, &mut say);
         add(&mut table, "durable orders in process", rows);
@@ -84,6 +109,18 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.parts.contains(&Part::Decisions) {
         let rows = in_process::decisions(&programs, args.rounds, &mut say).map(|row| vec![row]);
         add(&mut table, "decisions through one `Partition` in process, no I/O", rows);
+    }
+    if args.parts.contains(&Part::Replay) {
+        let rows = in_process::replay(&programs, &folder, args.rounds, &mut say).map(|row| vec![row]);
+        add(&mut table, "replay of a journal", rows);
+    }
+    if args.parts.contains(&Part::WriteBehind) {
+        let rows = in_process::write_behind(&programs, args.rounds, &mut say);
+        add(&mut table, "write-behind, alone", rows);
+    }
+    if args.parts.contains(&Part::Memory) {
+        let size = Size { products: args.products, holds: args.holds };
+        add(&mut table, "memory", memory(&sides, size, &mut say).map(|row| vec![row]));
     }
     if args.stand_in {
         println!("TRIAL: the bare program stood in for the product over HTTP; those rows say nothing about it.\n");
@@ -94,26 +131,12 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn http_rows(
-    args: &Args,
-    programs: &Path,
-    folder: &Path,
-    threads: u16,
-    say: &mut dyn FnMut(&str),
-) -> anyhow::Result<Vec<Row>> {
+fn http_rows(args: &Args, sides: &Sides, say: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Row>> {
     if !args.parts.contains(&Part::Http) {
         return Ok(Vec::new());
     }
-    let product = args.server.clone().unwrap_or_else(|| programs.join(BINARY));
-    let sides = Sides {
-        bare: programs.join("bare"),
-        product: Some(product).filter(|product| product.is_file() || args.stand_in),
-        folder: folder.to_path_buf(),
-        threads,
-        stand_in: args.stand_in,
-    };
     if sides.product.is_none() {
-        let why = format!("{} is not there; build it or name it by --server", programs.join(BINARY).display());
+        let why = format!("the binary {BINARY} is not beside this program; build it, or name it by --server");
         return Ok(vec![not_measured("durable `POST /v1/orders` ÷ bare warp JSON POST", why)]);
     }
     let settings = http::Settings {
@@ -123,7 +146,7 @@ fn http_rows(
         window: Duration::try_from_secs_f64(args.seconds).context("--seconds")?,
         without_database: args.parts.contains(&Part::DatabaseStopped),
     };
-    Ok(http::collect(&sides, &settings, say)?.rows())
+    Ok(http::collect(sides, &settings, say)?.rows())
 }
 
 /// A part that fails leaves a row that says why; the others are still measured.

@@ -123,21 +123,15 @@ fn open(sides: &Sides, settings: &Settings, per_second: f64, say: &mut dyn FnMut
 
 fn shown(sample: &Sample) -> String {
     let Sample { per_second, p50, p99, wrong, open, costs } = sample;
-    let mut text = format!(
+    let mut parts = vec![format!(
         "{per_second:.0}/s, p50 {p50:.2?}, p99 {p99:.2?}, server {:.1} µs and {:.2} switches, client {:.1} µs an order",
         costs.cpu_micros, costs.switches, costs.client_cpu_micros
+    )];
+    parts.extend(costs.orders_per_sync.map(|orders| format!("{orders:.1} orders a sync")));
+    parts.extend(costs.lag_events.map(|lag| format!("{lag:.0} events behind")));
+    parts.extend(
+        open.map(|open| format!("{} of {} late, {} unsent", open.delayed, open.due, open.unsent + open.unanswered)),
     );
-    if let Some(orders) = costs.orders_per_sync {
-        text += &format!(", {orders:.1} orders a sync");
-    }
-    if let Some(lag) = costs.lag_events {
-        text += &format!(", {lag:.0} events behind");
-    }
-    if let Some(open) = open {
-        text += &format!(", {} of {} late, {} unsent", open.delayed, open.due, open.unsent + open.unanswered);
-    }
-    if let Some(wrong) = wrong {
-        text += &format!(" — {wrong}");
-    }
-    text
+    parts.extend(wrong.clone());
+    parts.join(", ")
 }

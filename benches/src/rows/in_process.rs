@@ -114,6 +114,64 @@ pub fn decisions(programs: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -> a
     })
 }
 
+/// A line of the program `replay`.
+#[derive(Debug, Deserialize)]
+struct Replay {
+    events: u64,
+    bytes: u64,
+    /// Millions a second.
+    rounds: Vec<f64>,
+}
+
+/// Replay of a journal.
+pub fn replay(programs: &Path, folder: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -> anyhow::Result<Row> {
+    say("replay");
+    let mut command = Command::new(programs.join("replay"));
+    command.args(["--rounds", &rounds.to_string(), "--folder"]).arg(folder);
+    let replay: Replay = lines(&output(command)?)?.pop().context("`replay` printed nothing")?;
+    Ok(Row {
+        figure: "replay of a journal, events a second".to_owned(),
+        asked: Asked::AtLeast(1.0, 5.0),
+        unit: "M/s",
+        measured: Measured::Rounds(replay.rounds.into_iter().collect()),
+        beside: format!("{} events in {} bytes, from segments alone", replay.events, replay.bytes),
+    })
+}
+
+/// A line of the program `write_behind`.
+#[derive(Debug, Deserialize)]
+struct WriteBehind {
+    row: String,
+    /// Orders a second by write-behind, and by plain inserts, in turn.
+    store: Vec<f64>,
+    plain: Vec<f64>,
+    /// Why there are none.
+    not_run: Option<String>,
+}
+
+/// Write-behind alone, into each database.
+pub fn write_behind(programs: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Row>> {
+    say("write-behind alone");
+    let mut command = Command::new(programs.join("write_behind"));
+    command.args([&rounds.to_string(), "40000", "--json"]);
+    let rates = |rates: &[f64]| rates.iter().copied().collect::<Spread>().show(|rate| format!("{rate:.0}"));
+    let runs: Vec<WriteBehind> = lines(&output(command)?)?;
+    let row = |run: WriteBehind| {
+        let ratios = run.store.iter().zip(&run.plain).map(|(store, plain)| store / plain);
+        Row {
+            figure: format!("write-behind, alone: orders a second ÷ a plain multi-row insert: {}", run.row),
+            asked: Asked::AtLeast(0.5, 0.8),
+            unit: "",
+            measured: match run.not_run {
+                Some(why) => Measured::Not(why),
+                None => Measured::Rounds(ratios.collect()),
+            },
+            beside: format!("{} against {} a second", rates(&run.store), rates(&run.plain)),
+        }
+    };
+    Ok(runs.into_iter().map(row).collect())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {

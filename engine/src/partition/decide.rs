@@ -71,7 +71,7 @@ impl Partition {
         if let Some(used) = self.find_key(&place.key.key) {
             return self.repeat_order(used, &place.key);
         }
-        if self.place_of(place.id).is_some() {
+        if self.place_of(place.id).is_some() || self.refused.contains_key(&place.id) {
             return Err(Refusal::OrderIdTaken);
         }
         let (lines, total) = self.price_lines(now, &place.customer, &place.lines)?;
@@ -264,7 +264,8 @@ impl Partition {
             OrderStatus::Held => return Ok(Decision::Repeat(Answer::Order(self.view(order)))),
             status => return Err(Refusal::WrongState { status }),
         }
-        if !parts.iter().map(|(partition, _)| partition).eq(order.asked()) {
+        let holds = |asked: &PartitionId| parts.iter().any(|(partition, _)| partition == asked);
+        if parts.len() != order.asked().len() || !order.asked().iter().all(holds) {
             return Err(Refusal::WrongState { status: order.status });
         }
         let mut view = self.view(order);
@@ -291,6 +292,9 @@ impl Partition {
                 PartStatus::Held => Ok(Decision::Repeat(Answer::Part(self.priced(&known.lines).collect()))),
                 PartStatus::Confirmed | PartStatus::Released => Err(Refusal::PartEnded),
             };
+        }
+        if now >= part.deadline {
+            return Err(Refusal::DeadlineBeforePlaced);
         }
         let (lines, _) = self.price_lines(now, &part.customer, &part.lines)?;
         let lines = lines.into_vec();
@@ -340,7 +344,7 @@ impl Partition {
         let keys = self.forgettable(stored, ended_by).filter_map(|(_, _, gone)| match gone {
             Gone::Order(id) => self.find_order(*id).map(|order| order.key.key),
             Gone::Key(key) => Some(*key),
-            Gone::Part(_) => None,
+            Gone::Part(_) | Gone::Refused(_) => None,
         });
         keys.collect()
     }

@@ -172,6 +172,8 @@ impl Partition {
         let Some(order) = self.remove_order(ended.id) else { return false };
         self.open_holds -= 1;
         let fits = move_units(&mut self.products, &order.customer, &order.lines, Units::Back);
+        self.refused.insert(order.id, ());
+        self.ended.push_back((self.time, self.lsn, Gone::Refused(order.id)));
         self.drop_ended_deadlines();
         fits
     }
@@ -335,6 +337,7 @@ impl Partition {
             match gone {
                 Gone::Order(id) => drop(self.remove_order(id)),
                 Gone::Part(id) => drop(self.parts.remove(&id)),
+                Gone::Refused(id) => drop(self.refused.remove(&id)),
                 Gone::Key(key) => {
                     let used = remove_key(&mut self.keys, &self.orders, &self.product_keys, &key);
                     if let Some(KeyUse::Product(at)) = used {

@@ -88,6 +88,8 @@ enum Ended {
     Order(OrderId),
     Part(OrderId),
     Key([u8; 16]),
+    /// A basket that was refused: nothing of it is left but its id.
+    Refused(OrderId),
 }
 
 /// Products, their stock and the orders whose home they are.
@@ -106,6 +108,9 @@ pub struct Partition {
     product_keys: Arena<ProductKey>,
     keys: Index<KeyUse>,
     parts: Map<OrderId, Part>,
+    /// Ids of refused baskets. Other partitions may not have heard of the refusal yet, so
+    /// a request that comes late must not open the same order again.
+    refused: Map<OrderId, ()>,
     /// Orders that hold units, by deadline. One that ended early stays in until it comes
     /// to the top; the top always holds units.
     deadlines: BinaryHeap<Deadline>,
@@ -135,6 +140,7 @@ impl Partition {
             product_keys: Arena::new(),
             keys: Index::new(seed),
             parts: Map::with_hasher(hasher(seed)),
+            refused: Map::with_hasher(hasher(seed)),
             deadlines: BinaryHeap::new(),
             ended: VecDeque::new(),
             open_holds: 0,

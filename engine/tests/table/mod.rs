@@ -13,7 +13,7 @@
 //! sale SKU OPENS..CLOSES PRICE LIMIT       unsale SKU
 //! order ID CUSTOMER KEY LINES [pN:LINES…]  cancel ID WHO        confirm ID
 //! accept ID [pN:PRICED…]                   refuse ID
-//! hold-part ID CUSTOMER LINES              release-part ID      confirm-part ID
+//! hold-part ID CUSTOMER DEADLINE LINES     release-part ID      confirm-part ID
 //! tick                                     forget LSN ENDED_BY  show ID
 //! ```
 //!
@@ -147,9 +147,12 @@ fn command(words: &[&str]) -> Command {
             Command::AcceptParts { order: order_id(id), parts: parts.iter().map(|part| priced_part(part)).collect() }
         }
         ["refuse", id] => Command::RefuseParts { order: order_id(id), refusal: Refusal::PartEnded },
-        ["hold-part", id, who, text] => {
-            Command::HoldPart(PartHold { order: order_id(id), customer: customer(who), lines: lines(text) })
-        }
+        ["hold-part", id, who, deadline, text] => Command::HoldPart(PartHold {
+            order: order_id(id),
+            customer: customer(who),
+            lines: lines(text),
+            deadline: Time(number(deadline)),
+        }),
         ["release-part", id] => Command::ReleasePart { order: order_id(id) },
         ["confirm-part", id] => Command::ConfirmPart { order: order_id(id) },
         ["cancel", id, "admin"] => Command::CancelOrder { order: order_id(id), by: Requester::Admin },

@@ -141,7 +141,10 @@ impl Call {
         match self.content_type.get("content-type")? {
             Some(content_type) if is_json(content_type.as_bytes()) => {}
             _ => {
-                return Err(Problem::new(Code::UnsupportedMediaType, "send the body as content-type: application/json"));
+                return Err(Problem::new(
+                    Code::UnsupportedMediaType,
+                    "send the body as content-type: application/json",
+                ));
             }
         }
         self.body.as_deref().map_err(Problem::clone)
