@@ -14,6 +14,7 @@
 
 mod bugs;
 mod clients;
+mod ending;
 mod node;
 mod oracle;
 mod participant;

@@ -119,14 +119,12 @@ impl Node {
     /// The end of a batch: one commit, then every answer. A failure is the owner's end.
     pub(crate) fn flush(&mut self) -> Vec<Answer> {
         let Some(owner) = &mut self.owner else { return Vec::new() };
-        match owner.journal.commit() {
-            Ok(_) => std::mem::take(&mut owner.waiting),
-            Err(_) => {
-                self.cut_at = Some(owner.journal.committed());
-                self.owner = None;
-                Vec::new()
-            }
+        if owner.journal.commit().is_ok() {
+            return std::mem::take(&mut owner.waiting);
         }
+        self.cut_at = Some(owner.journal.committed());
+        self.owner = None;
+        Vec::new()
     }
 
     /// What must hold after every step.

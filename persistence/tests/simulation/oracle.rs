@@ -83,9 +83,9 @@ impl Oracle {
                 let asked = parts.iter().map(|part| part.partition).collect();
                 self.begin(*id, customer, key.key, lines, *deadline, OrderStatus::Opening, asked)
             }
-            Event::BasketPlaced { id, .. } => self.to_status(*id, OrderStatus::Opening, OrderStatus::Held),
+            Event::BasketPlaced { id, .. } => self.turn(*id, OrderStatus::Opening, OrderStatus::Held),
             Event::OrderRefused(ended) => {
-                self.to_status(ended.id, OrderStatus::Opening, OrderStatus::Cancelled)?;
+                self.turn(ended.id, OrderStatus::Opening, OrderStatus::Cancelled)?;
                 if let Some(order) = self.orders.remove(&ended.id) {
                     self.keys.remove(&order.key);
                 }
@@ -134,7 +134,7 @@ impl Oracle {
         self.shift(&lines, Move::Take)
     }
 
-    fn to_status(&mut self, id: OrderId, from: OrderStatus, to: OrderStatus) -> Checked {
+    fn turn(&mut self, id: OrderId, from: OrderStatus, to: OrderStatus) -> Checked {
         let lsn = self.lsn;
         match self.orders.get_mut(&id) {
             Some(order) if order.status == from => {
@@ -147,7 +147,7 @@ impl Oracle {
     }
 
     fn end(&mut self, id: OrderId, to: OrderStatus, lines: &[LineRequest], how: Move) -> Checked {
-        self.to_status(id, OrderStatus::Held, to)?;
+        self.turn(id, OrderStatus::Held, to)?;
         self.shift(lines, how)
     }
 

@@ -2,7 +2,7 @@
 //! and what must be true whenever one looks.
 
 use crate::bugs::Bug;
-use crate::clients::{Clients, skus};
+use crate::clients::Clients;
 use crate::node::{Answer, Ask, Node, Sender};
 use crate::oracle::{Broken, Checked, broken};
 use crate::participant::Participant;
@@ -27,7 +27,7 @@ const NET_MAX: usize = 120;
 
 /// A message under way.
 #[derive(Debug, Clone)]
-enum Letter {
+pub(crate) enum Letter {
     Ask { to: PartitionId, from: Sender, ask: Ask },
     Answer { to: Sender, answer: Answer },
 }
@@ -75,11 +75,11 @@ pub(crate) struct World {
     pub(crate) rng: SmallRng,
     pub(crate) clock: i64,
     /// The latest that the clock has shown.
-    latest: i64,
+    pub(crate) latest: i64,
     pub(crate) nodes: Vec<Node>,
-    participants: Vec<Option<Participant>>,
+    pub(crate) participants: Vec<Option<Participant>>,
     pub(crate) clients: Clients,
-    net: Vec<(i64, Letter)>,
+    pub(crate) net: Vec<(i64, Letter)>,
     storage: MemoryStorage,
     data: Option<DataFolder>,
     segment_bytes: u64,
@@ -116,16 +116,16 @@ impl World {
 
     /// What is written of the orders that `what` names, for whoever looks into a failure.
     fn story(&self, what: &str) -> String {
-        let mut story = String::new();
+        let mut story = Vec::new();
         for node in &self.nodes {
             for (lsn, record) in (1..).zip(&node.written) {
                 let text = format!("{record:?}");
                 if what.split(' ').any(|word| word.len() == 36 && text.contains(word)) {
-                    story.push_str(&format!("\n  partition {}, LSN {lsn}: {text}", node.id));
+                    story.push(format!("\n  partition {}, LSN {lsn}: {text}", node.id));
                 }
             }
         }
-        story
+        story.concat()
     }
 
     fn live(&mut self) -> Result<Counts, Broken> {
@@ -158,7 +158,10 @@ impl World {
                 Ok(())
             }
             160..600 => self.deliver(),
-            600..730 => self.flush(at),
+            600..730 => {
+                self.flush(at);
+                Ok(())
+            }
             730..870 => self.participate(at),
             870..890 => self.ask(at, Sender::Nobody, &Ask::Decide(Command::Tick)),
             890..950 => self.maintain(at),
@@ -200,7 +203,7 @@ impl World {
     }
 
     /// Any letter, not the oldest; some are lost.
-    fn deliver(&mut self) -> Checked {
+    pub(crate) fn deliver(&mut self) -> Checked {
         if self.net.is_empty() {
             return Ok(());
         }
@@ -238,12 +241,11 @@ impl World {
         }
     }
 
-    pub(crate) fn flush(&mut self, at: usize) -> Checked {
+    pub(crate) fn flush(&mut self, at: usize) {
         let lived = self.nodes[at].owner.is_some();
         let answers = self.nodes[at].flush();
         self.counts.failures += u64::from(lived && self.nodes[at].owner.is_none());
         self.send_answers(at, answers);
-        Ok(())
     }
 
     /// The stock participant of a home has a turn.
@@ -269,7 +271,7 @@ impl World {
         Ok(())
     }
 
-    fn folder(&self, at: usize) -> Option<PartitionFolder> {
+    pub(crate) fn folder(&self, at: usize) -> Option<PartitionFolder> {
         self.data.as_ref()?.partition(self.nodes[at].id)
     }
 
@@ -339,7 +341,7 @@ impl World {
     }
 
     /// The process dies, or the machine loses power: every owner, participant and letter.
-    fn end_process(&mut self, power: bool) {
+    pub(crate) fn end_process(&mut self, power: bool) {
         for node in &mut self.nodes {
             if let Some(owner) = node.owner.take() {
                 self.counts.lost_events += owner.journal.pending() as u64;
@@ -373,7 +375,7 @@ impl World {
     }
 
     /// Opens a partition's journal again; false: the storage failed.
-    fn recover(&mut self, at: usize) -> Result<bool, Broken> {
+    pub(crate) fn recover(&mut self, at: usize) -> Result<bool, Broken> {
         if self.data.is_none() {
             let partitions = Some(u16::try_from(self.nodes.len()).expect("few"));
             let options =
@@ -411,7 +413,7 @@ impl World {
 
     /// All or nothing, over partitions: a basket that is placed has every part, and a part
     /// is sold only if its order is.
-    fn check_baskets(&self) -> Checked {
+    pub(crate) fn check_baskets(&self) -> Checked {
         for home in &self.nodes {
             for (id, known) in home.oracle.orders.iter().filter(|(_, known)| !known.asked.is_empty()) {
                 for &partition in &known.asked {
@@ -440,111 +442,5 @@ impl World {
             return Ok(());
         }
         Err(broken("all or nothing", format!("order {id} is {order:?}, its part in {partition} is {part:?}")))
-    }
-}
-
-/// The end of a history: everything is healed, everything runs dry, every promise is counted.
-impl World {
-    fn finish(&mut self) -> Checked {
-        self.end_process(false);
-        self.calm = true;
-        for at in 0..self.nodes.len() {
-            while !self.recover(at)? {}
-        }
-        self.run_dry()?;
-        // Whatever is still held comes to its deadline.
-        self.clock = self.latest + 60_000;
-        self.latest = self.clock;
-        self.run_dry()?;
-        self.check_baskets()?;
-        self.check_closed()?;
-        self.sell_out()?;
-        self.run_dry()?;
-        self.converge()?;
-        self.count();
-        Ok(())
-    }
-
-    fn run_dry(&mut self) -> Checked {
-        for _ in 0..200 {
-            for at in 0..self.nodes.len() {
-                self.ask(at, Sender::Nobody, &Ask::Decide(Command::Tick))?;
-                self.flush(at)?;
-                self.participate(at)?;
-            }
-            let idle = self.participants.iter().flatten().all(Participant::is_idle);
-            if self.net.is_empty() && idle {
-                return Ok(());
-            }
-            while !self.net.is_empty() {
-                self.deliver()?;
-            }
-        }
-        Err(broken("every saga is closed", "something goes round and round"))
-    }
-
-    fn check_closed(&self) -> Checked {
-        for node in &self.nodes {
-            let Some(owner) = &node.owner else { return Err(broken("every saga is closed", "an owner is missing")) };
-            if let Some(order) = owner.partition.opening_orders().next() {
-                return Err(broken("every saga is closed", format!("order {order} is still opening")));
-            }
-            if let Some((order, _)) = owner.partition.parts().find(|(_, status)| *status == PartStatus::Held) {
-                return Err(broken("every saga is closed", format!("the part of {order} is held for ever")));
-            }
-            if owner.partition.open_holds() != 0 {
-                return Err(broken("every saga is closed", "units are held for ever"));
-            }
-        }
-        Ok(())
-    }
-
-    /// No undersell: with enough buyers exactly as many units are sold as there are.
-    fn sell_out(&mut self) -> Checked {
-        for sku in skus() {
-            let at = usize::from(son7shop_engine::partition_of(&sku, self.clients.partitions).0);
-            self.ask(at, Sender::Nobody, &Ask::Decide(Command::DeleteSale { sku: sku.clone() }))?;
-            while let Some(units) = self.available(at, &sku) {
-                let id = OrderId::new(Time(self.latest), self.rng.random(), self.nodes[at].id);
-                let quantity = units.min(self.rng.random_range(1..6));
-                let place = crate::clients::buy(id, &sku, u32::try_from(quantity).expect("few"), &mut self.rng);
-                self.ask(at, Sender::Nobody, &Ask::Decide(place))?;
-                self.ask(at, Sender::Nobody, &Ask::Decide(Command::ConfirmOrder { order: id }))?;
-                if self.available(at, &sku) == Some(units) {
-                    return Err(broken("no undersell", format!("{units} of {sku} are there and cannot be bought")));
-                }
-            }
-            let stock = self.nodes[at].oracle.stock.get(&sku).copied().unwrap_or_default();
-            if stock.sold != stock.supplied {
-                return Err(broken("no undersell", format!("{sku}: {stock:?}")));
-            }
-        }
-        Ok(())
-    }
-
-    fn available(&self, at: usize, sku: &son7shop_engine::Sku) -> Option<u64> {
-        let product = self.nodes[at].owner.as_ref()?.partition.product(sku)?;
-        Some(product.stock.available()).filter(|units| *units > 0)
-    }
-
-    /// The database, which followed the journal through everything, says the same.
-    fn converge(&mut self) -> Checked {
-        for at in 0..self.nodes.len() {
-            let Some(folder) = self.folder(at) else { return Err(broken("convergence", "a folder is missing")) };
-            self.nodes[at].store(&folder)?;
-            if self.nodes[at].stored != self.nodes[at].oracle {
-                return Err(broken("convergence", format!("the database of partition {at} differs")));
-            }
-        }
-        Ok(())
-    }
-
-    fn count(&mut self) {
-        for node in &self.nodes {
-            self.counts.events += node.written.len() as u64;
-            let placed =
-                |record: &&son7shop_engine::Record| matches!(record.event, son7shop_engine::Event::BasketPlaced { .. });
-            self.counts.baskets += node.written.iter().filter(placed).count() as u64;
-        }
     }
 }
