@@ -118,7 +118,9 @@ impl Shop {
         let credit = match gate.credit() {
             Ok(credit) => credit,
             Err(error) => {
-                running.into_iter().for_each(|running| running.end(false));
+                if let Some(running) = running {
+                    running.end(false);
+                }
                 return Err(error);
             }
         };

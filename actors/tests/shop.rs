@@ -1,5 +1,7 @@
 //! The shop as a whole, in process: orders, keys, baskets, restarts and the database.
 
+#![allow(clippy::unwrap_used, reason = "a test may end here")]
+
 use son7shop_actors::{NewProduct, Settings, Shop, ShopError, verify};
 use son7shop_engine::{
     CustomerId, LineRequest, OrderStatus, PartitionId, Refusal, RequestKey, Requester, Sku, Stock, Won, partition_of,
