@@ -352,7 +352,7 @@ fn a_part_is_ended_by_home_only() {
         product bee 7 5          -> bee at 7 5/0/0
         hold-part o1 ann 600 bee*2   -> part bee*2@7        | bee 5/2/0
         hold-part o1 ann 600 bee*2   -> again part bee*2@7  | bee 5/2/0
-        @99999 tick              -> again done          | bee 5/2/0
+        @599 tick                -> again done          | bee 5/2/0
         confirm-part o1          -> done                | bee 5/0/2
         confirm-part o1          -> again done          | bee 5/0/2
         release-part o1          -> no: the part was ended before it was asked for | bee 5/0/2
@@ -363,6 +363,8 @@ fn a_part_is_ended_by_home_only() {
         release-part o2          -> again done          | bee 5/0/2
         confirm-part o2          -> no: the part was ended before it was asked for | bee 5/0/2
         confirm-part o9          -> no: there is no order o9
+        hold-part o4 ann 700 bee*1 -> part bee*1@7      | bee 5/1/2
+        @99999 tick              -> again done          | bee 5/1/2   # a part has no deadline of its own
         ",
     );
 }

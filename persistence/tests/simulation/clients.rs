@@ -117,9 +117,9 @@ impl Clients {
         let sku = sku(rng.random_range(0..SKUS));
         match rng.random_range(0..100) {
             0..2 => Want::Create { sku, units: rng.random_range(0..120) },
-            2..10 => Want::Adjust { sku, delta: rng.random_range(-6..12) },
-            10..13 => Want::Unsale { sku },
-            13..16 => {
+            2..10 => Want::Adjust { sku, delta: rng.random_range(-15..60) },
+            10..14 => Want::Unsale { sku },
+            14..16 => {
                 let opens = now + rng.random_range(-500..500);
                 let terms = SaleTerms {
                     opens_at: Time(opens),
@@ -135,12 +135,12 @@ impl Clients {
     }
 
     fn order(&self, rng: &mut SmallRng) -> Want {
-        let lines = (0..rng.random_range(1..5))
-            .map(|_| LineRequest { sku: sku(rng.random_range(0..SKUS)), quantity: rng.random_range(1..4) })
+        let lines = (0..rng.random_range(1..6))
+            .map(|_| LineRequest { sku: sku(rng.random_range(0..SKUS)), quantity: rng.random_range(1..3) })
             .collect();
         let basket = Basket::new(lines, self.partitions).expect("at least one line");
         let customer = customer(rng.random_range(0..CUSTOMERS));
-        Want::Order { customer, basket, hold_millis: rng.random_range(200..6000) }
+        Want::Order { customer, basket, hold_millis: rng.random_range(100..5000) }
     }
 
     /// An end for some order that its customer knows of.

@@ -6,7 +6,7 @@ use crate::oracle::{Checked, broken};
 use crate::participant::Participant;
 use crate::world::World;
 use rand::Rng;
-use son7shop_engine::{Command, Event, OrderId, PartStatus, Record, Sku, Time, partition_of};
+use son7shop_engine::{Command, Event, OrderId, PartStatus, Sku, Time, partition_of};
 
 impl World {
     pub(crate) fn finish(&mut self) -> Checked {
@@ -106,8 +106,10 @@ impl World {
     fn count(&mut self) {
         for node in &self.nodes {
             self.counts.events += node.written.len() as u64;
-            let placed = |record: &&Record| matches!(record.event, Event::BasketPlaced { .. });
-            self.counts.baskets += node.written.iter().filter(placed).count() as u64;
+            for record in &node.written {
+                self.counts.baskets += u64::from(matches!(record.event, Event::BasketPlaced { .. }));
+                self.counts.refused += u64::from(matches!(record.event, Event::OrderRefused(_)));
+            }
         }
     }
 }

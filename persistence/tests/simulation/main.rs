@@ -24,7 +24,7 @@ use bugs::Bug;
 use world::{Counts, World};
 
 /// Histories in a plain run of the tests.
-const SEEDS: u64 = 1200;
+const SEEDS: u64 = 2000;
 /// Within so many histories each planted bug is found.
 const SEEDS_TO_FIND: u64 = 200;
 

@@ -63,6 +63,7 @@ impl Oracle {
     /// Adds an event up; says if it breaks a promise.
     pub(crate) fn take_in(&mut self, record: &Record) -> Checked {
         self.lsn = self.lsn.next();
+        self.in_time(record)?;
         match &record.event {
             Event::ProductCreated { sku, on_hand, .. } => {
                 let stock = Stock { supplied: *on_hand, held: 0, sold: 0 };
@@ -107,6 +108,22 @@ impl Oracle {
                 Ok(())
             }
             Event::SaleSet { .. } | Event::SaleDeleted { .. } => Ok(()),
+        }
+    }
+
+    /// A hold is over at its deadline, and not before.
+    fn in_time(&self, record: &Record) -> Checked {
+        let (id, over) = match &record.event {
+            Event::OrderExpired(ended) => (ended.id, true),
+            Event::OrderConfirmed(ended) | Event::OrderCancelled { ended, .. } => (ended.id, false),
+            Event::BasketPlaced { id, .. } => (*id, false),
+            _ => return Ok(()),
+        };
+        match self.orders.get(&id) {
+            Some(known) if (record.at >= known.deadline) != over => {
+                Err(broken("deadlines", format!("order {id}: {record:?} with the deadline {}", known.deadline.0)))
+            }
+            _ => Ok(()),
         }
     }
 
