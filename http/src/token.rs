@@ -274,7 +274,7 @@ mod tests {
         let (key, other) = (key(), key());
         let tokens = Tokens::of(&key).unwrap();
         let kim = CustomerId::parse("kim").unwrap();
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let good = key.sign(Role::Customer, &kim, hour).unwrap();
         check(&tokens, &good, Ok("kim"));
         assert_eq!(tokens.verify(None), Err(TokenError::Missing));
@@ -319,7 +319,7 @@ mod tests {
         let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIOVzRVz/yVrgJuukYQQAQTrw5rKgNFm1tQYFUXnDqy6H\n-----END PRIVATE KEY-----\n";
         let key = SigningKey::from_pem(pem, "here").unwrap();
         let kim = CustomerId::parse("kim").unwrap();
-        let token = key.sign(Role::Admin, &kim, Duration::from_secs(60)).unwrap();
+        let token = key.sign(Role::Admin, &kim, Duration::from_mins(1)).unwrap();
         check(&Tokens::of(&key).unwrap(), &token, Ok("kim"));
         for text in ["", "x", &pem.replace("MC4C", "AAAA"), &pem.replace("PRIVATE", "PUBLIC")] {
             assert!(

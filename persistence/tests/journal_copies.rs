@@ -158,6 +158,37 @@ fn an_older_copy_under_a_newer_database_is_refused() {
     assert!(matches!(error, JournalError::Damaged { .. } | JournalError::SegmentMissing { .. }), "{error}");
 }
 
+/// A segment of one history, and behind it one of another that left the first in its middle.
+#[test]
+fn a_segment_that_leaves_acknowledged_events_out_is_refused() {
+    let mut written = Written::new(23, 10);
+    let room = |written: &Written| SEGMENT_BYTES - written.last().offset;
+    {
+        let data = data_folder(&written.storage, SEGMENT_BYTES).unwrap();
+        let Recovered { mut journal, .. } = open(&folder_of(&data), OpenHints::default()).unwrap();
+        while !(450..750).contains(&room(&written)) {
+            written.batch(&mut journal, 1);
+        }
+    }
+    let number = written.last().segment;
+    let known = usize::try_from(written.lsn().0).unwrap();
+    let mut other =
+        Written { storage: written.storage.copy(), shop: Shop::new(99), states: Vec::new(), commits: Vec::new() };
+    other.shop.records = written.shop.records[..known].to_vec();
+    other.shop.roll_back(written.lsn());
+    other.states = written.states[..=known].to_vec();
+    for (history, commands) in [(&mut written, 1), (&mut other, 5)] {
+        let data = data_folder(&history.storage, SEGMENT_BYTES).unwrap();
+        let Recovered { mut journal, .. } = open(&folder_of(&data), OpenHints::default()).unwrap();
+        history.batch(&mut journal, commands);
+    }
+    assert_eq!((written.last().segment, other.last().segment), (number, number + 1));
+    let mixed = written.storage.copy();
+    mixed.plant(&segment_path(number + 1), &other.storage.contents(&segment_path(number + 1)).unwrap());
+    let error = other.recover(&mixed, None).unwrap_err();
+    assert!(error.to_string().contains("two histories"), "{error}");
+}
+
 #[test]
 fn a_database_below_the_oldest_segment_is_refused_and_one_inside_is_checked() {
     let written = with_snapshots(true);

@@ -6,10 +6,10 @@
 mod journal_support;
 
 use journal_support::written::{SEGMENT_BYTES, Written, names_the_file, remove, segment_path};
-use journal_support::{DATA, data_folder, folder_of, read_all};
+use journal_support::{DATA, data_folder, folder_of, open, read_all};
 use son7shop_engine::Lsn;
 use son7shop_persistence::journal::faults::MemoryStorage;
-use son7shop_persistence::journal::{DataFolder, JournalError, inspect};
+use son7shop_persistence::journal::{DataFolder, JournalError, OpenHints, Recovered, inspect};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -157,6 +157,40 @@ fn a_cut_before_the_end_is_proved_by_what_follows() {
             Err(error) => assert!(lost && names_the_file(&error, &path), "{error}"),
         }
     }
+}
+
+/// Two places damaged at once, such that no later frame is left to prove the first: that a
+/// later segment was written to proves it.
+#[test]
+fn a_later_segment_that_was_written_to_proves_what_is_before_it() {
+    let mut written = Written::new(23, 20);
+    let data = data_folder(&written.storage, SEGMENT_BYTES).unwrap();
+    let Recovered { mut journal, .. } = open(&folder_of(&data), OpenHints::default()).unwrap();
+    let before = journal.committed().segment;
+    while journal.committed().segment == before {
+        written.batch(&mut journal, 1);
+    }
+    drop((journal, data));
+    let last = written.last().segment;
+    let ends: Vec<u64> = written.commits.iter().filter(|c| c.segment == last - 1).map(|c| c.offset).collect();
+    let flip = |storage: &MemoryStorage, number: u64, offset: u64| {
+        let mut bytes = storage.contents(&segment_path(number)).unwrap();
+        bytes[usize::try_from(offset).unwrap()] ^= 1;
+        storage.plant(&segment_path(number), &bytes);
+    };
+    let storage = written.storage.copy();
+    flip(&storage, last - 1, ends[ends.len() - 2] + 30);
+    flip(&storage, last, 128 + 30);
+    let error = written.recover(&storage, None).unwrap_err();
+    assert!(names_the_file(&error, &segment_path(last - 1)), "{error}");
+
+    let storage = written.storage.copy();
+    let mut bytes = storage.contents(&segment_path(last - 1)).unwrap();
+    bytes[128..].fill(0);
+    storage.plant(&segment_path(last - 1), &bytes);
+    flip(&storage, last, 128 + 30);
+    let error = written.recover(&storage, None).unwrap_err();
+    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
 }
 
 #[test]

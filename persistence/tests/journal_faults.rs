@@ -331,6 +331,61 @@ fn every_call_can_be_the_last() {
     }
 }
 
+/// A batch over many segments fails at any of its syncs: nothing of it counts, wherever it lies.
+#[test]
+fn a_batch_over_many_segments_fails_at_each_of_its_syncs() {
+    for n in 1..=4 {
+        for process_dies in [false, true] {
+            let storage = MemoryStorage::new();
+            storage.seed(n);
+            let data = data_folder(&storage, 4096).unwrap();
+            let mut shop = Shop::new(8);
+            let Recovered { mut journal, .. } = open(&folder_of(&data), OpenHints::default()).unwrap();
+            let mut write = |journal: &mut Journal, commands: usize| {
+                for _ in 0..commands {
+                    shop.step(|record| {
+                        journal.append(record);
+                    });
+                }
+                (journal.commit(), shop.partition.lsn(), shop.state_at(journal.committed().position.lsn).image())
+            };
+            let (committed, ..) = write(&mut journal, 10);
+            let committed = committed.unwrap();
+            // A sync of the batch itself; making its segments takes one for each, too.
+            storage.fail(Call::Sync, 2 * n - 1);
+            let (failed, _, state) = write(&mut journal, 300);
+            assert!(failed.is_err());
+            assert_eq!(journal.committed(), committed);
+            let Recovered { mut journal, partition, report } =
+                open(&folder_of(&data), OpenHints { database: Some(committed.position), cut_at: Some(committed) })
+                    .unwrap();
+            assert_eq!((report.lsn, partition.image() == state), (committed.position.lsn, true), "sync {n}");
+            shop = Shop::new(9);
+            shop.partition = partition;
+            let mut lsn = committed.position.lsn;
+            for _ in 0..3 {
+                for _ in 0..10 {
+                    shop.step(|record| {
+                        journal.append(record);
+                    });
+                }
+                lsn = journal.commit().unwrap().position.lsn;
+            }
+            drop((journal, data));
+            if process_dies {
+                storage.kill();
+            } else {
+                storage.crash(n);
+            }
+            let data = data_folder(&storage, 4096).unwrap();
+            let again =
+                open(&folder_of(&data), OpenHints { database: Some(committed.position), cut_at: None }).unwrap();
+            assert_eq!((again.report.lsn, again.report.torn), (lsn, None), "sync {n}");
+            assert!(again.partition.image() == shop.partition.image(), "sync {n}");
+        }
+    }
+}
+
 /// A process on [`HeldStorage`] that dies leaves on the disk what it synced, and no more.
 #[test]
 fn held_storage_loses_what_was_not_synced() {

@@ -40,6 +40,7 @@ fn the_reserve_is_there_when_it_is_needed() {
     let mut batches = 0;
     while journal.room(reserve) {
         write(&mut shop, &mut journal);
+        journal.preparer().prepare_next().unwrap();
         batches += 1;
     }
     assert!(batches > 30, "{batches}");

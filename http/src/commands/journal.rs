@@ -79,11 +79,11 @@ fn print(out: &mut impl Write, finding: &Finding, events: bool) -> io::Result<()
 
 fn print_frame(out: &mut impl Write, frame: &FrameInfo, events: bool) -> io::Result<()> {
     let FrameInfo { offset, bytes, epoch, first_lsn, synced, chain, records, .. } = frame;
-    let chain: String = chain.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let [a, b, c, d, ..] = chain;
     let count = records.len();
     writeln!(
         out,
-        "    frame at {offset}, {bytes} bytes, epoch {epoch}, {count} events from LSN {first_lsn}, synced {synced}, chain {chain}…"
+        "    frame at {offset}, {bytes} bytes, epoch {epoch}, {count} events from LSN {first_lsn}, synced {synced}, chain {a:02x}{b:02x}{c:02x}{d:02x}…"
     )?;
     if events {
         for (lsn, record) in (first_lsn.0..).zip(records) {

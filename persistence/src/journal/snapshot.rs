@@ -32,6 +32,7 @@ use super::replay::Replay;
 use super::scan::Track;
 use super::storage::{StorageFile, read_full};
 use super::{Committed, JournalError, JournalId};
+use son7shop_engine::invariants::{self, Violation};
 use son7shop_engine::{Lsn, Partition, PartitionId, PartitionImage};
 use std::io::{self, Write};
 use std::path::Path;
@@ -54,6 +55,8 @@ pub struct SnapshotInfo {
     pub events: u64,
     /// Bytes of its file.
     pub bytes: u64,
+    /// The first invariant that the state in it breaks: a defect of the engine.
+    pub violation: Option<Violation>,
 }
 
 /// A snapshot that cannot be used.
@@ -294,7 +297,8 @@ fn write(folder: &PartitionFolder, replay: &Replay<'_>) -> Result<SnapshotInfo, 
     file.sync().doing("sync", &temporary)?;
     folder.storage().rename(&temporary, &path).doing("rename", &temporary)?;
     folder.storage().sync_dir(folder.path()).doing("sync", folder.path())?;
-    Ok(SnapshotInfo { lsn: track.lsn, events: replay.events, bytes: body.written + HEADER_BYTES as u64 })
+    let violation = invariants::check(&replay.partition).err();
+    Ok(SnapshotInfo { lsn: track.lsn, events: replay.events, bytes: body.written + HEADER_BYTES as u64, violation })
 }
 
 fn encode_header(track: &Track, next_segment: u64, body_bytes: u64, body_hash: &[u8; 32]) -> [u8; HEADER_BYTES] {

@@ -266,7 +266,7 @@ impl Journal {
 
 impl Preparer {
     /// Makes the segment after the one being written, if it is not there yet; says whether
-    /// it did. Call it on a background thread after opening and whenever
+    /// it did; it does not beyond the disk limit. Call it on a background thread after opening and whenever
     /// [`Committed::segment`] has moved; it writes and syncs a whole segment of zeros.
     /// If it is never called, the owner makes its segments itself and stalls meanwhile.
     pub fn prepare_next(&self) -> Result<bool, JournalError> {
@@ -274,6 +274,10 @@ impl Preparer {
         let _making = self.folder.making();
         let number = state.current.load(Ordering::Relaxed) + 1;
         if state.ready.load(Ordering::Relaxed) >= number {
+            return Ok(false);
+        }
+        let limit = self.folder.limit_bytes();
+        if self.folder.disk_bytes().saturating_add(self.folder.segment_bytes()) > limit {
             return Ok(false);
         }
         let made = segment::make(&self.folder, number, None);
