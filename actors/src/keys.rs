@@ -22,11 +22,13 @@ struct Entry {
     used: bool,
 }
 
+type Shard = HashMap<[u8; 16], Entry>;
+
 /// Which partition each key led to.
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
     /// `None` where there is one partition.
-    shards: Option<Vec<Mutex<HashMap<[u8; 16], Entry>>>>,
+    shards: Option<Vec<Mutex<Shard>>>,
 }
 
 /// A request under way under its key. Dropped unanswered, the key counts as used: nobody
@@ -44,7 +46,7 @@ impl KeyIndex {
         Self { shards }
     }
 
-    fn shard(&self, key: &[u8; 16]) -> Option<MutexGuard<'_, HashMap<[u8; 16], Entry>>> {
+    fn shard(&self, key: &[u8; 16]) -> Option<MutexGuard<'_, Shard>> {
         let shard = self.shards.as_ref()?.get(usize::from(key[0]) % SHARDS)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }

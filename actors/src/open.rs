@@ -17,9 +17,9 @@ use crate::{OpenError, Settings};
 use ractor::{Actor, ActorRef};
 use son7shop_engine::PartitionId;
 use son7shop_persistence::journal::{
-    DataFolder, Journal, OpenHints, PartitionFolder, Position, Progress, Recovered, Storage,
+    DataFolder, Journal, MAX_PARTITIONS, OpenHints, PartitionFolder, Position, Progress, Recovered, Storage,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,7 @@ impl Shop {
                 database,
                 arbiters: plane.arbiters().to_vec(),
                 hold_millis: settings.hold_millis,
+                drawn: AtomicU64::new(rand::random()),
                 draining: AtomicBool::new(false),
                 running: Running { root, plane: Mutex::new(plane), folder: Mutex::new(Some(folder)) },
             }),
@@ -147,10 +148,21 @@ impl Shop {
 
 async fn open_folder(settings: &Settings, storage: Arc<dyn Storage>) -> Result<DataFolder, OpenError> {
     let path = settings.data_dir.clone();
-    let options = settings.folder_options(rand::random());
-    let opened = tokio::task::spawn_blocking(move || DataFolder::open(storage, &path, &options));
+    let mut options = settings.folder_options(rand::random());
+    let opened = tokio::task::spawn_blocking(move || {
+        if options.partitions.is_none() && DataFolder::look(Arc::clone(&storage), &path).is_err() {
+            options.partitions = Some(half_the_cores());
+        }
+        DataFolder::open(storage, &path, &options)
+    });
     let context = || format!("opening the data folder {}", settings.data_dir.display());
     opened.await.map_err(|error| OpenError::new(context(), error))?.map_err(|error| OpenError::new(context(), error))
+}
+
+/// Partitions of a new data folder: the other half of the cores is for everything else.
+fn half_the_cores() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(cores / 2).unwrap_or(u16::MAX).clamp(1, MAX_PARTITIONS)
 }
 
 /// Where the database stands; nothing where it cannot be reached now.

@@ -15,7 +15,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Ends in a row after which a child is given up.
 const ENDS_MAX: u32 = 12;
 /// A child that ran this long has recovered: its ends are counted anew.
-const RECOVERED: Duration = Duration::from_secs(60);
+const RECOVERED: Duration = Duration::from_mins(1);
 
 /// How to start a child under its supervisor.
 pub(crate) type Start = Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;

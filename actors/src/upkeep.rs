@@ -103,7 +103,18 @@ fn tidy(kept: &Kept, keep: Lsn) -> Result<(), JournalError> {
     }
     let committed = kept.gate.committed();
     if let Some(made) = snapshot::make(&kept.folder, committed, kept.seed)? {
-        tracing::info!(partition = kept.gate.id().0, snapshot = ?made, "snapshot made");
+        let partition = kept.gate.id();
+        tracing::info!(
+            partition = partition.0,
+            lsn = made.lsn.0,
+            events = made.events,
+            bytes = made.bytes,
+            "snapshot made"
+        );
+        if let Some(violation) = made.violation {
+            metrics::counter!("son7_invariant_violations_total", "partition" => partition.to_string()).increment(1);
+            tracing::error!(partition = partition.0, %violation, "the replayed journal breaks an invariant");
+        }
     }
     removal::remove_below(&kept.folder, committed, keep)?;
     Ok(())

@@ -96,7 +96,7 @@ impl Comparison {
         match row {
             AuditRow::Position(partition, position) => drop(self.positions.insert(partition, position)),
             AuditRow::Product(row) => self.product(&row),
-            AuditRow::Order(row) => self.order(row),
+            AuditRow::Order(row) => self.order(&row),
         }
     }
 
@@ -116,7 +116,7 @@ impl Comparison {
         }
     }
 
-    fn order(&mut self, in_database: OrderView) {
+    fn order(&mut self, in_database: &OrderView) {
         self.found.orders += 1;
         let id = in_database.id;
         self.orders.insert(id);
@@ -130,9 +130,9 @@ impl Comparison {
             return;
         }
         match partition.order(id) {
-            Some(in_journal) if in_journal == in_database => {}
+            Some(in_journal) if in_journal == *in_database => {}
             Some(in_journal) => self.differ(format!("order {id}: journal {in_journal:?}, database {in_database:?}")),
-            None if may_be_forgotten(&in_database, partition.time()) => {}
+            None if may_be_forgotten(in_database, partition.time()) => {}
             None => self.differ(format!("order {id}: in the database, not in the journal")),
         }
     }
@@ -163,7 +163,9 @@ impl Comparison {
                     .filter(|order| !self.orders.contains(&order.id))
                     .map(|order| format!("order {}: in the journal, not in the database", order.id)),
             );
-            missing.into_iter().for_each(|difference| self.differ(difference));
+            for difference in missing {
+                self.differ(difference);
+            }
         }
         self.found
     }

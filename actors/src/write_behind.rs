@@ -146,6 +146,11 @@ impl State {
         let reader = tokio::task::spawn_blocking(move || Reader::open(&folder, lsn, committed))
             .await
             .map_err(|_| WriteBehindError::ReaderLost)??;
+        if let (Some(database), Some(journal)) = (position, reader.position())
+            && database != journal
+        {
+            return Err(WriteBehindError::NotOurs { database, journal });
+        }
         gate.set_stored(lsn);
         self.before = position;
         self.reader = Some(reader);

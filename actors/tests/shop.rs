@@ -1,8 +1,10 @@
 //! The shop as a whole, in process: orders, keys, baskets, restarts and the database.
 
+#![allow(clippy::unwrap_used, reason = "a test may end here")]
+
 use son7shop_actors::{NewProduct, Settings, Shop, ShopError, verify};
 use son7shop_engine::{
-    CustomerId, LineRequest, OrderStatus, Refusal, RequestKey, Requester, Sku, Stock, Won, partition_of,
+    CustomerId, LineRequest, OrderStatus, PartitionId, Refusal, RequestKey, Requester, Sku, Stock, Won, partition_of,
 };
 use son7shop_persistence::journal::DiskStorage;
 use std::path::Path;
@@ -124,4 +126,55 @@ async fn a_basket_over_partitions_is_held_everywhere_or_nowhere() {
     shop.close(DEADLINE).await;
     let verified = verify(&settings(folder.path(), 3), Arc::new(DiskStorage)).await.unwrap();
     assert_eq!(verified.differences, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_disk_limit_new_orders_are_refused_and_open_ones_can_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let limited = Settings { journal_limit_bytes: 3 << 20, orders_max: 64, ..settings(folder.path(), 1) };
+    let shop = Shop::open(limited, Arc::new(DiskStorage)).await.unwrap();
+    let air = sku("air");
+    product(&shop, &air, 1_000_000).await;
+    let mut placed = Vec::new();
+    let full = loop {
+        let n = u64::try_from(placed.len()).unwrap();
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&n.to_le_bytes());
+        match shop.place_order(customer("kim"), RequestKey { key, request: key }, vec![line(&air, 1)]).await {
+            Ok(done) => placed.push(done.value.id),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, ShopError::JournalFull { partition: PartitionId(0) });
+    let count = u64::try_from(placed.len()).unwrap();
+    assert_eq!(shop.product(air.clone()).await.unwrap().stock.held, count);
+    for (n, order) in placed.into_iter().enumerate() {
+        if n % 2 == 0 {
+            shop.cancel_order(order, Requester::Admin).await.unwrap();
+        } else {
+            shop.confirm_order(order).await.unwrap();
+        }
+    }
+    let stock = shop.product(air).await.unwrap().stock;
+    assert_eq!((stock.held, stock.sold), (0, count / 2));
+    shop.close(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn out_of_credits_is_said_at_once_and_nothing_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let narrow = Settings { orders_max: 1, ..settings(folder.path(), 1) };
+    let shop = Shop::open(narrow, Arc::new(DiskStorage)).await.unwrap();
+    let air = sku("air");
+    product(&shop, &air, 100).await;
+    let orders = (0..20).map(|n| shop.place_order(customer("kim"), key(n), vec![line(&air, 1)]));
+    let answers = futures_util::future::join_all(orders).await;
+    let placed = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert!(answers.iter().filter_map(|answer| answer.as_ref().err()).all(|error| *error == ShopError::Overloaded));
+    assert!((1..20).contains(&placed), "{placed} of 20 placed with room for one at a time");
+    let held = shop.product(air.clone()).await.unwrap().stock.held;
+    assert_eq!(held, u64::try_from(placed).unwrap());
+    // Its answers gave the credits back.
+    shop.place_order(customer("kim"), key(100), vec![line(&air, 1)]).await.unwrap();
+    shop.close(DEADLINE).await;
 }

@@ -16,11 +16,11 @@ use crate::refusal::Refusal;
 #[must_use]
 pub fn asks(event: &Event) -> Vec<(PartitionId, Command)> {
     match event {
-        Event::OrderOpened { id, customer, parts, .. } => parts
+        Event::OrderOpened { id, customer, parts, deadline, .. } => parts
             .iter()
             .map(|part| {
-                let hold = PartHold { order: *id, customer: customer.clone(), lines: part.lines.clone() };
-                (part.partition, Command::HoldPart(hold))
+                let (order, customer, lines) = (*id, customer.clone(), part.lines.clone());
+                (part.partition, Command::HoldPart(PartHold { order, customer, lines, deadline: *deadline }))
             })
             .collect(),
         Event::OrderConfirmed(ended) => to_all(ended, |order| Command::ConfirmPart { order }),

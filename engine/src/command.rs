@@ -56,6 +56,9 @@ pub struct PartHold {
     pub customer: CustomerId,
     /// The lines that the asked partition owns, one for each product.
     pub lines: Vec<LineRequest>,
+    /// The order's deadline: home refuses the basket then, so a request that comes later
+    /// holds nothing. (The end of a part is remembered for longer than any hold lasts.)
+    pub deadline: Time,
 }
 
 /// On whose behalf a command about an order comes.

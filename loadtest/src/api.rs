@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 
 /// Orders asked for in one page.
-const PAGE_ORDERS: usize = 200;
+const PAGE_ORDERS: usize = 100;
 
 /// Why a call did not do what it was for.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,8 @@ pub struct Stock {
 pub struct Order {
     /// Its id.
     pub id: String,
+    /// Whose it is.
+    pub customer: String,
     /// Its state.
     pub status: String,
     /// Its lines.

@@ -24,6 +24,8 @@ enum Fault {
     ForgetsKeys,
     /// Lets a customer have one more than the limit.
     ForgetsTheLimit,
+    /// Lists every order as its first customer's.
+    MixesCustomersUp,
     /// Does not list its newest order.
     LosesAnOrder,
     /// Answers the fifth order by 500.
@@ -76,7 +78,9 @@ impl Toy {
         match self.fault {
             Fault::Breaks if self.sendings == 5 => return (500, json!({ "code": "internal" })),
             Fault::IsBusy if self.sendings.is_multiple_of(3) => return (503, json!({ "code": "overloaded" })),
-            Fault::IsDeciding if self.sendings.is_multiple_of(3) => return (409, json!({ "code": "still_running" })),
+            Fault::IsDeciding if self.sendings.is_multiple_of(3) => {
+                return (409, json!({ "code": "request_in_progress" }));
+            }
             _ => {}
         }
         let known = self.keys.get(&(customer.to_owned(), key.to_owned()));
@@ -111,7 +115,8 @@ impl Toy {
         let next = (orders.len() == 3).then(|| (after + 3).to_string());
         let orders: Vec<_> = orders
             .iter()
-            .map(|(id, _)| json!({ "id": id, "status": "held", "lines": [line], "total": self.price }))
+            .map(|(id, owner)| (id, if self.fault == Fault::MixesCustomersUp { &self.orders[0].1 } else { owner }))
+            .map(|(id, customer)| json!({ "id": id, "customer": customer, "status": "held", "lines": [line], "total": self.price }))
             .collect();
         json!({ "orders": orders, "next_cursor": next })
     }
@@ -223,6 +228,9 @@ fn every_fault_is_seen() {
     });
     sees(Fault::ForgetsTheLimit, Some(1), false, "limit", |violation| {
         matches!(violation, Violation::LimitBroken { limit: 1, has: 2, .. })
+    });
+    sees(Fault::MixesCustomersUp, None, false, "wrong owner", |violation| {
+        matches!(violation, Violation::WrongOwner { .. })
     });
     sees(Fault::LosesAnOrder, None, false, "lost order", |violation| matches!(violation, Violation::Lost { .. }));
     sees(Fault::Breaks, None, false, "unexpected answer", |violation| {

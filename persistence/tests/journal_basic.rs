@@ -1,5 +1,7 @@
 //! The journal on a real disk: what was committed is there again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 use son7shop_engine::{Event, Lsn, Partition, PartitionId, Record, RequestKey, Sku, Time, Won};
 use son7shop_persistence::journal::{
     Cursor, DataFolder, DiskStorage, FolderOptions, Journal, JournalError, OpenHints, Position, Reader, Recovered,
@@ -18,7 +20,9 @@ fn product(n: u64) -> Record {
 
 fn adjusted(n: u64) -> Record {
     let sku = Sku::parse("sku-000001").unwrap();
-    let key = RequestKey { key: [u8::try_from(n % 251).unwrap(); 16], request: [1; 16] };
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&n.to_le_bytes());
+    let key = RequestKey { key, request: [1; 16] };
     Record { at: Time(1_700_000_001_000), event: Event::StockAdjusted { sku, delta: 1, reason: "count".into(), key } }
 }
 
@@ -179,5 +183,5 @@ fn snapshots_shorten_recovery_and_let_segments_go() {
     drop(journal);
     let recovered = open(&folder);
     assert_eq!(recovered.report.snapshot, Some(newer.lsn));
-    assert_eq!(recovered.partition.image(), image);
+    assert!(recovered.partition.image() == image);
 }

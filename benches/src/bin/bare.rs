@@ -24,6 +24,9 @@ const LISTEN_BACKLOG: i32 = 4096;
 /// A client that sends no whole head in this time is cut off; the product's.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The unit price that every answer names.
+const PRICE: i64 = 10_000;
+
 /// Warp answering a JSON POST, and nothing else.
 #[derive(Parser)]
 struct Args {
@@ -51,6 +54,7 @@ struct LineRequest {
 #[derive(Serialize)]
 struct Order {
     id: &'static str,
+    customer: &'static str,
     status: &'static str,
     lines: Vec<Line>,
     total: i64,
@@ -63,27 +67,21 @@ struct Order {
 struct Line {
     sku: String,
     quantity: u32,
-    price: i64,
-    amount: i64,
+    unit_price: i64,
 }
 
 /// The answer's fields, at the size that an order's have; nothing is looked up or computed but the lines.
 fn answer(request: PlaceOrder) -> impl warp::Reply {
-    let price = 10_000;
     let lines: Vec<Line> = request
         .lines
         .into_iter()
-        .map(|line| Line {
-            sku: line.sku,
-            quantity: line.quantity,
-            price,
-            amount: price.saturating_mul(line.quantity.into()),
-        })
+        .map(|line| Line { sku: line.sku, quantity: line.quantity, unit_price: PRICE })
         .collect();
     let order = Order {
         id: "01938f5e-7b1c-7c3a-9d2e-5f60718293a4",
+        customer: "buyer-1000",
         status: "held",
-        total: lines.iter().map(|line| line.amount).sum(),
+        total: lines.iter().map(|line| PRICE.saturating_mul(line.quantity.into())).sum(),
         lines,
         currency: "KRW",
         placed_at: "2026-11-24T08:00:00.000Z",

@@ -3,8 +3,8 @@
 //! Commands are made outside the measured time, in chunks, so that what is measured is
 //! [`Partition::step`] alone: decide, hand the record over, evolve. Several rounds of every
 //! row in turn; the median is shown with the minimum and maximum.
-//! `decide [ROUNDS] [ORDERS] [ROW]`: the rounds (5), the orders in each (1,000,000), and
-//! which rows (those whose name begins so; all).
+//! `decide [ROUNDS] [ORDERS] [ROW] [--json]`: the rounds (5), the orders in each (1,000,000), and
+//! which rows (those whose name begins so; all). With `--json` every round, one line a row.
 
 use anyhow::{Context, ensure};
 use son7shop_engine::{
@@ -65,7 +65,8 @@ const ROWS: [Row; 8] = [
 ];
 
 fn main() -> anyhow::Result<()> {
-    let mut args = std::env::args().skip(1);
+    let json = std::env::args().any(|arg| arg == "--json");
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--json");
     let rounds: usize = args.next().map_or(Ok(5), |text| text.parse()).context("ROUNDS is a number")?;
     let orders: u64 = args.next().map_or(Ok(1_000_000), |text| text.parse()).context("ORDERS is a number")?;
     let wanted = args.next().unwrap_or_default();
@@ -76,6 +77,12 @@ fn main() -> anyhow::Result<()> {
         for (rates, row) in rates.iter_mut().zip(&rows) {
             rates.push(run(row, orders)?);
         }
+    }
+    if json {
+        for (rounds, row) in rates.iter().zip(rows) {
+            println!("{}", serde_json::json!({ "row": row.name, "rounds": rounds }));
+        }
+        return Ok(());
     }
     println!("{:<40} {:>9} {:>9} {:>9}", "million decisions a second", "median", "min", "max");
     for (at, (rates, row)) in rates.iter_mut().zip(rows).enumerate() {

@@ -7,9 +7,10 @@
 
 use super::arena::Arena;
 use super::decide::holder;
-use super::{Ended as Gone, KeyUse, Partition, ProductKey, has_id, key_at};
+use super::{Ended as Gone, KeyUse, Partition, ProductKey, has_id, hash_key, leads_from};
 use crate::event::{Ended, Event, Record};
 use crate::ids::{CustomerId, OrderId, RequestKey, Sku};
+use crate::index::Index;
 use crate::map::{Map, hasher};
 use crate::money::Won;
 use crate::order::{Elsewhere, Line, Order, OrderStatus, Part, PartStatus, PricedLine};
@@ -80,9 +81,9 @@ impl Partition {
         total: Won,
         deadline: Time,
     ) -> bool {
-        let (lines, fits) = self.take(customer, lines);
-        let order = self.new_order(id, customer, key, lines, deadline);
-        self.insert_order(Order { total, status: OrderStatus::Held, ..order }) && fits
+        let order = self.new_order(id, customer, key, deadline);
+        let place = self.insert_order(Order { total, status: OrderStatus::Held, ..order });
+        place.is_some_and(|at| self.take_for(at, customer, lines))
     }
 
     fn open(
@@ -94,26 +95,19 @@ impl Partition {
         parts: &[PartRequest],
         deadline: Time,
     ) -> bool {
-        let (lines, fits) = self.take(customer, lines);
         let asked = parts.iter().map(|part| part.partition).collect();
         let elsewhere = Some(Box::new(Elsewhere { asked, lines: Vec::new() }));
-        let order = self.new_order(id, customer, key, lines, deadline);
-        self.insert_order(Order { elsewhere, ..order }) && fits
+        let order = self.new_order(id, customer, key, deadline);
+        let place = self.insert_order(Order { elsewhere, ..order });
+        place.is_some_and(|at| self.take_for(at, customer, lines))
     }
 
-    fn new_order(
-        &self,
-        id: OrderId,
-        customer: &CustomerId,
-        key: RequestKey,
-        lines: InnerLines,
-        deadline: Time,
-    ) -> Order {
+    fn new_order(&self, id: OrderId, customer: &CustomerId, key: RequestKey, deadline: Time) -> Order {
         Order {
             id,
             customer: customer.clone(),
             key,
-            lines,
+            lines: InnerLines::new(),
             elsewhere: None,
             total: Won(0),
             status: OrderStatus::Opening,
@@ -124,19 +118,39 @@ impl Partition {
         }
     }
 
-    /// False if the id or the key leads to another order.
-    pub(super) fn insert_order(&mut self, order: Order) -> bool {
+    /// The order's place; `None`, and nothing changed, if its id or its key leads to another order.
+    pub(super) fn insert_order(&mut self, order: Order) -> Option<u32> {
         let (id, key, deadline, holds) = (order.id, order.key.key, order.deadline, order.status.holds_units());
         let at = self.orders.insert(order);
+        let (orders, product_keys) = (&self.orders, &self.product_keys);
+        let has_this_id = |place| place != at && has_id(orders, place, id);
+        let use_place = KeyUse::Order(at).place();
+        let has_key = |place| place != use_place && leads_from(orders, product_keys, KeyUse::at_place(place), &key);
+        let id_hash = self.by_id.hash(id);
+        let new_id = self.by_id.insert(id_hash, at, has_this_id);
+        let new_key = new_id && self.keys.insert(hash_key(&self.keys, &key), use_place, has_key);
+        if !new_key {
+            if new_id {
+                self.by_id.remove(id_hash, |place| place == at);
+            }
+            self.orders.remove(at);
+            return None;
+        }
         if holds {
             self.open_holds += 1;
             self.deadlines.push(Reverse((deadline, id, at)));
         }
-        let (orders, product_keys) = (&self.orders, &self.product_keys);
-        let new_id = self.by_id.insert(self.by_id.hash(id), at, |at| has_id(orders, at, id));
-        let has_key = |used| key_at(orders, product_keys, used).is_some_and(|found| found.key == key);
-        let hash = self.keys.hash(u128::from_ne_bytes(key));
-        self.keys.insert(hash, KeyUse::Order(at), has_key) && new_id
+        Some(at)
+    }
+
+    /// Takes the units of `lines` for the order at `place`.
+    fn take_for(&mut self, place: u32, customer: &CustomerId, lines: &[PricedLine]) -> bool {
+        let (lines, fits) = self.take(customer, lines);
+        match self.orders.get_mut(place) {
+            Some(order) => order.lines = lines,
+            None => return false,
+        }
+        fits
     }
 
     fn place_basket(&mut self, id: OrderId, parts: &[(PartitionId, Vec<PricedLine>)], total: Won) -> bool {
@@ -159,6 +173,8 @@ impl Partition {
         let Some(order) = self.remove_order(ended.id) else { return false };
         self.open_holds -= 1;
         let fits = move_units(&mut self.products, &order.customer, &order.lines, Units::Back);
+        self.refused.insert(order.id, ());
+        self.ended.push_back((self.time, self.lsn, Gone::Refused(order.id)));
         self.drop_ended_deadlines();
         fits
     }
@@ -287,17 +303,25 @@ impl Partition {
     fn use_key(&mut self, key: RequestKey, sku: &Sku) -> bool {
         let Some(product) = self.find(sku) else { return false };
         let stock = self.products[product as usize].stock;
-        self.ended.push_back((self.time, self.lsn, Gone::Key(key.key)));
-        self.insert_product_key(ProductKey { key, product, stock })
+        let new = self.insert_product_key(ProductKey { key, product, stock });
+        if new {
+            self.ended.push_back((self.time, self.lsn, Gone::Key(key.key)));
+        }
+        new
     }
 
-    /// False if the key led to something else before.
+    /// False, and nothing changed, if the key leads to something else.
     pub(super) fn insert_product_key(&mut self, used: ProductKey) -> bool {
-        let (key, hash) = (used.key.key, self.keys.hash(u128::from_ne_bytes(used.key.key)));
+        let key = used.key.key;
         let at = self.product_keys.insert(used);
         let (orders, product_keys) = (&self.orders, &self.product_keys);
-        let has_key = |used| key_at(orders, product_keys, used).is_some_and(|found| found.key == key);
-        self.keys.insert(hash, KeyUse::Product(at), has_key)
+        let use_place = KeyUse::Product(at).place();
+        let has_key = |place| place != use_place && leads_from(orders, product_keys, KeyUse::at_place(place), &key);
+        let new = self.keys.insert(hash_key(&self.keys, &key), use_place, has_key);
+        if !new {
+            self.product_keys.remove(at);
+        }
+        new
     }
 
     fn remove_order(&mut self, id: OrderId) -> Option<Order> {
@@ -315,6 +339,7 @@ impl Partition {
             match gone {
                 Gone::Order(id) => drop(self.remove_order(id)),
                 Gone::Part(id) => drop(self.parts.remove(&id)),
+                Gone::Refused(id) => drop(self.refused.remove(&id)),
                 Gone::Key(key) => {
                     let used = remove_key(&mut self.keys, &self.orders, &self.product_keys, &key);
                     if let Some(KeyUse::Product(at)) = used {
@@ -328,13 +353,13 @@ impl Partition {
 }
 
 fn remove_key(
-    keys: &mut crate::index::Index<KeyUse>,
+    keys: &mut Index,
     orders: &Arena<Order>,
     product_keys: &Arena<ProductKey>,
     key: &[u8; 16],
 ) -> Option<KeyUse> {
-    let has_key = |used| key_at(orders, product_keys, used).is_some_and(|found| found.key == *key);
-    keys.remove(keys.hash(u128::from_ne_bytes(*key)), has_key)
+    let has_key = |place| leads_from(orders, product_keys, KeyUse::at_place(place), key);
+    keys.remove(hash_key(keys, key), has_key).map(KeyUse::at_place)
 }
 
 /// Moves the units of `lines` out of held. Units that go back no longer count in their

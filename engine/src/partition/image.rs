@@ -81,6 +81,11 @@ impl PartitionImage {
         for used in self.keys {
             partition.insert_product_key(used);
         }
+        let refused = self.ended.iter().filter_map(|(_, _, gone)| match gone {
+            Ended::Refused(id) => Some((*id, ())),
+            Ended::Order(_) | Ended::Part(_) | Ended::Key(_) => None,
+        });
+        partition.refused.extend(refused);
         partition.ended = self.ended.into();
         partition.misfit = self.misfit;
         partition

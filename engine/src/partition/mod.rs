@@ -7,9 +7,9 @@ mod evolve;
 mod image;
 
 use crate::command::Command;
-use crate::event::{Event, Record};
+use crate::event::Record;
 use crate::ids::{OrderId, PartitionId, RequestKey, Sku};
-use crate::index::Index;
+use crate::index::{Index, NameHash};
 use crate::map::{Map, hasher};
 use crate::order::{Line, Order, OrderStatus, OrderView, Part, PricedLine, PricedLines};
 use crate::product::{Product, ProductView, Stock};
@@ -17,7 +17,6 @@ use crate::refusal::Refusal;
 use crate::time::Time;
 use crate::{Lsn, order::PartStatus};
 use arena::Arena;
-use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
@@ -39,8 +38,8 @@ pub enum Answer {
 /// What [`Partition::decide`] says would happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// These events happen.
-    Accept(SmallVec<[Event; 1]>, Answer),
+    /// This happens.
+    Accept(Record, Answer),
     /// It happened before; nothing happens now.
     Repeat(Answer),
     /// Nothing happens.
@@ -69,6 +68,20 @@ enum KeyUse {
     Product(u32),
 }
 
+impl KeyUse {
+    /// As a place in an index: the lowest bit says of what.
+    const fn place(self) -> u32 {
+        match self {
+            Self::Order(at) => at << 1,
+            Self::Product(at) => at << 1 | 1,
+        }
+    }
+
+    const fn at_place(place: u32) -> Self {
+        if place & 1 == 0 { Self::Order(place >> 1) } else { Self::Product(place >> 1) }
+    }
+}
+
 /// A key that led to a new product or a stock adjustment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct ProductKey {
@@ -88,6 +101,8 @@ enum Ended {
     Order(OrderId),
     Part(OrderId),
     Key([u8; 16]),
+    /// A basket that was refused: nothing of it is left but its id.
+    Refused(OrderId),
 }
 
 /// Products, their stock and the orders whose home they are.
@@ -97,15 +112,18 @@ pub struct Partition {
     lsn: Lsn,
     time: Time,
     products: Vec<Product>,
-    by_sku: Index<u32>,
+    by_sku: Index,
     sorted: BTreeMap<Sku, u32>,
     /// The number of the last sale.
     sales: u32,
     orders: Arena<Order>,
-    by_id: Index<u32>,
+    by_id: Index,
     product_keys: Arena<ProductKey>,
-    keys: Index<KeyUse>,
+    keys: Index,
     parts: Map<OrderId, Part>,
+    /// Ids of refused baskets. Other partitions may not have heard of the refusal yet, so
+    /// a request that comes late must not open the same order again.
+    refused: Map<OrderId, ()>,
     /// Orders that hold units, by deadline. One that ended early stays in until it comes
     /// to the top; the top always holds units.
     deadlines: BinaryHeap<Deadline>,
@@ -135,6 +153,7 @@ impl Partition {
             product_keys: Arena::new(),
             keys: Index::new(seed),
             parts: Map::with_hasher(hasher(seed)),
+            refused: Map::with_hasher(hasher(seed)),
             deadlines: BinaryHeap::new(),
             ended: VecDeque::new(),
             open_holds: 0,
@@ -169,28 +188,23 @@ impl Partition {
     pub fn step(&mut self, clock: Time, command: &Command, mut record: impl FnMut(&Record)) -> Outcome {
         let now = clock.max(self.time);
         loop {
-            match self.decide(now, command) {
-                Decision::Accept(events, answer) => {
-                    for event in events {
-                        self.happen(now, event, &mut record);
-                    }
+            match self.decided(now, command) {
+                Ok(Decision::Accept(happened, answer)) => {
+                    record(&happened);
+                    self.evolve(&happened);
                     return Outcome::Accepted(answer);
                 }
-                Decision::Repeat(answer) => return Outcome::Repeated(answer),
-                Decision::Refuse(refusal) => return Outcome::Refused(refusal),
-                Decision::Overdue => {
+                Ok(Decision::Repeat(answer)) => return Outcome::Repeated(answer),
+                Ok(Decision::Refuse(refusal)) | Err(refusal) => return Outcome::Refused(refusal),
+                Ok(Decision::Overdue) => {
                     if let Some(event) = self.overdue(now) {
-                        self.happen(now, event, &mut record);
+                        let happened = Record { at: now, event };
+                        record(&happened);
+                        self.evolve(&happened);
                     }
                 }
             }
         }
-    }
-
-    fn happen(&mut self, at: Time, event: Event, record: &mut impl FnMut(&Record)) {
-        let happened = Record { at, event };
-        record(&happened);
-        self.evolve(&happened);
     }
 
     /// When the next hold ends, if none ends sooner.
@@ -244,7 +258,7 @@ impl Partition {
 
     /// Every key that led to an order or a product, with the digest of its request.
     pub fn keys(&self) -> impl Iterator<Item = RequestKey> {
-        self.keys.places().filter_map(|used| key_at(&self.orders, &self.product_keys, used))
+        self.keys.places().filter_map(|place| key_at(&self.orders, &self.product_keys, KeyUse::at_place(place)))
     }
 
     /// How many orders and parts hold units: each may still need room in the journal.
@@ -273,11 +287,8 @@ impl Partition {
     }
 
     fn find_key(&self, key: &[u8; 16]) -> Option<KeyUse> {
-        self.keys.get(self.keys.hash(u128::from_ne_bytes(*key)), |used| self.uses(used, key))
-    }
-
-    fn uses(&self, used: KeyUse, key: &[u8; 16]) -> bool {
-        key_at(&self.orders, &self.product_keys, used).is_some_and(|found| found.key == *key)
+        let leads = |place| leads_from(&self.orders, &self.product_keys, KeyUse::at_place(place), key);
+        self.keys.get(hash_key(&self.keys, key), leads).map(KeyUse::at_place)
     }
 
     fn priced(&self, lines: &[Line]) -> impl Iterator<Item = PricedLine> {
@@ -319,4 +330,12 @@ fn key_at(orders: &Arena<Order>, product_keys: &Arena<ProductKey>, used: KeyUse)
         KeyUse::Order(at) => orders.get(at).map(|order| order.key),
         KeyUse::Product(at) => product_keys.get(at).map(|product| product.key),
     }
+}
+
+fn leads_from(orders: &Arena<Order>, product_keys: &Arena<ProductKey>, used: KeyUse, key: &[u8; 16]) -> bool {
+    key_at(orders, product_keys, used).is_some_and(|found| found.key == *key)
+}
+
+fn hash_key(keys: &Index, key: &[u8; 16]) -> NameHash {
+    keys.hash(u128::from_ne_bytes(*key))
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub const REFUSALS: [&str; 2] = ["sold_out", "limit_reached"];
 
 /// The refusal of a repeat whose first sending is still being decided.
-pub const STILL_RUNNING: &str = "still_running";
+pub const STILL_RUNNING: &str = "request_in_progress";
 
 /// Of so many clients one has a twin, with repeated keys.
 const TWIN_EVERY: usize = 4;
@@ -257,7 +257,7 @@ mod tests {
         assert!(matches!(next(409, "{\"code\":\"wrong_state\"}").1, Some(Outcome::Unexpected(_))));
         assert!(matches!(next(410, "{\"code\":\"sold_out\"}").1, Some(Outcome::Unexpected(_))));
         assert_eq!(next(503, "{}").0, Then::Again(Duration::from_secs(1)));
-        assert_eq!(next(409, "{\"code\":\"still_running\"}").0, Then::Again(STILL_RUNNING_PAUSE));
+        assert_eq!(next(409, "{\"code\":\"request_in_progress\"}").0, Then::Again(STILL_RUNNING_PAUSE));
         assert_eq!(buyers.again, AgainCounts { busy: 1, still_running: 1, lost: 0 });
     }
 

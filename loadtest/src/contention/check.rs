@@ -122,6 +122,15 @@ pub enum Violation {
         /// The order.
         id: String,
     },
+    /// The list shows two customers' orders as one's, or one's as two's.
+    WrongOwner {
+        /// The order.
+        id: String,
+        /// Whose it is, by the list.
+        listed: String,
+        /// Who was told of it.
+        customer: usize,
+    },
     /// An order in the list is not what was asked for.
     WrongOrder {
         /// The order.
@@ -171,6 +180,9 @@ impl fmt::Display for Violation {
             Self::Lost { id } => write!(f, "no lost answer: order {id} was acknowledged and is not in the list"),
             Self::Invented { id } => write!(f, "order {id} is in the list and nobody was told of it"),
             Self::ListedTwice { id } => write!(f, "order {id} is in the list twice"),
+            Self::WrongOwner { id, listed, customer } => {
+                write!(f, "order {id} was acknowledged to customer {customer} and is listed as {listed}'s")
+            }
             Self::WrongOrder { order } => write!(f, "an order that nobody asked for: {order:?}"),
             Self::NotConserved { units, stock } => {
                 write!(f, "conservation: {units} supplied, the stock says {stock:?}")
@@ -267,11 +279,21 @@ fn check_sale(evidence: &Evidence, owners: &HashMap<&str, usize>, violations: &m
 /// The list has every acknowledged order once, and nothing else.
 fn check_list(evidence: &Evidence, owners: &HashMap<&str, usize>, violations: &mut Vec<Violation>) {
     let mut listed = HashSet::new();
+    // Which name goes with which customer is learnt from the list; each has one and keeps it.
+    let (mut name_of, mut customer_of) = (HashMap::new(), HashMap::new());
     for order in &evidence.orders {
         if !listed.insert(order.id.as_str()) {
             violations.push(Violation::ListedTwice { id: order.id.clone() });
         } else if !owners.contains_key(order.id.as_str()) {
             violations.push(Violation::Invented { id: order.id.clone() });
+        }
+        if let Some(&customer) = owners.get(order.id.as_str()) {
+            let name = order.customer.as_str();
+            if *name_of.entry(customer).or_insert(name) != name
+                || *customer_of.entry(name).or_insert(customer) != customer
+            {
+                violations.push(Violation::WrongOwner { id: order.id.clone(), listed: name.to_owned(), customer });
+            }
         }
         let is_as_asked = matches!(&order.lines[..], [line] if line.sku == evidence.sku && line.quantity == 1)
             && order.total == evidence.price

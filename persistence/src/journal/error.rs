@@ -127,6 +127,18 @@ pub enum JournalError {
         /// What was expected and what is there.
         what: String,
     },
+    /// An event is whole and in its place, and yet cannot have happened.
+    #[error(
+        "partition {partition}: the event at LSN {lsn} does not fit what happened before it, though its checksums are \
+         right: the program that wrote it, or this one, is wrong. Nothing was started and nothing was changed; use the \
+         version that wrote the journal, and report this"
+    )]
+    Misfit {
+        /// Whose journal.
+        partition: PartitionId,
+        /// The first such event.
+        lsn: Lsn,
+    },
     /// A segment that recovery needs is not there.
     #[error(
         "partition {partition}: segment {segment} is missing ({path}): {what}. Restore the data folder from a copy that \

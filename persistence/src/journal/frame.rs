@@ -145,7 +145,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Header, Fault> {
         payload: u32_at(bytes, 12),
         payload_crc: u32_at(bytes, 96),
     };
-    if header.payload as usize > MAX_PAYLOAD_BYTES || header.first == Lsn(0) {
+    // So far from the last number that nothing that counts on can overflow.
+    let possible = 1..u64::MAX / 2;
+    if header.payload as usize > MAX_PAYLOAD_BYTES || !possible.contains(&header.first.0) {
         return Err(Fault::Broken("the frame's header has impossible numbers".into()));
     }
     Ok(header)
@@ -181,4 +183,94 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(array_at(bytes, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sealed() -> (Vec<u8>, Chain) {
+        let header = Header {
+            journal: JournalId([7; 16]),
+            partition: PartitionId(3),
+            epoch: 5,
+            first: Lsn(42),
+            count: 2,
+            unsynced: 8,
+            synced: Lsn(41),
+            before: [9; 32],
+            payload: 0,
+            payload_crc: 0,
+        };
+        let mut frame = vec![0; frame_bytes(5)];
+        frame[HEADER_BYTES..HEADER_BYTES + 5].copy_from_slice(b"hello");
+        let chain = seal(&mut frame, 5, &header);
+        (frame, chain)
+    }
+
+    /// Old journals are read for ever: these bytes never change.
+    #[test]
+    fn a_frame_is_the_bytes_that_it_always_was() {
+        let (frame, chain) = sealed();
+        let mut expected = b"S7frame\n\x01\0\x03\0\x05\0\0\0".to_vec();
+        expected.extend([7; 16]);
+        expected.extend([5, 0, 0, 0, 0, 0, 0, 0, 42, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([2, 0, 0, 0, 8, 0, 0, 0, 41, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([9; 32]);
+        assert_eq!(frame[..96], expected);
+        assert_eq!(u32_at(&frame, 96), crc32c::crc32c(b"hello\0\0\0"));
+        assert_eq!(u32_at(&frame, 100), crc32c::crc32c(&frame[..100]));
+        assert_eq!(&frame[104..], b"hello\0\0\0");
+        assert_eq!(chain, *blake3::hash(&frame).as_bytes());
+    }
+
+    #[test]
+    fn a_frame_reads_back_and_every_flipped_bit_is_seen() {
+        let (mut frame, _) = sealed();
+        let header = parse(&frame).unwrap();
+        assert_eq!((header.first, header.last(), header.count, header.payload), (Lsn(42), Lsn(43), 2, 5));
+        assert_eq!(payload(&header, &frame).unwrap(), b"hello");
+        for bit in 0..frame.len() * 8 {
+            frame[bit / 8] ^= 1 << (bit % 8);
+            let whole = parse(&frame).and_then(|header| payload(&header, &frame).map(<[u8]>::len));
+            assert!(whole.is_err(), "bit {bit}");
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn zeros_and_a_later_version_are_told_apart_from_garbage() {
+        assert_eq!(parse(&[0; 200]), Err(Fault::Zeros));
+        let (mut frame, _) = sealed();
+        frame[8] = 2;
+        let crc = crc32c::crc32c(&frame[..100]);
+        frame[100..104].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(parse(&frame), Err(Fault::Version(2)));
+        assert!(matches!(parse(&frame[..50]), Err(Fault::Broken(_))));
+    }
+
+    proptest! {
+        /// Whatever stands there, even behind a right magic and checksum: an answer, never a panic.
+        #[test]
+        fn any_bytes_are_parsed_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..300), right in any::<bool>()) {
+            if right && bytes.len() >= HEADER_BYTES {
+                bytes[..8].copy_from_slice(&MAGIC);
+                bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
+                let crc = crc32c::crc32c(&bytes[..100]);
+                bytes[100..104].copy_from_slice(&crc.to_le_bytes());
+            }
+            if let Ok(header) = parse(&bytes) {
+                prop_assert!(header.frame_bytes() <= MAX_FRAME_BYTES);
+            }
+        }
+
+        /// Records' bytes are checked before they are decoded; decoding stands on its own all the same.
+        #[test]
+        fn any_payload_is_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), count in 0u32..20) {
+            let mut records = 0;
+            let decoded = super::super::codec::decode(&bytes, count, |_| records += 1);
+            prop_assert!(decoded.is_err() || records == count);
+        }
+    }
 }

@@ -220,18 +220,16 @@ impl Walk {
             match self.frame(segment, offset, tell)? {
                 Ok(end) => offset = end,
                 Err(fault) => {
-                    let starts = match &mut starts {
-                        Some(starts) => starts,
-                        None => {
-                            let rest = scan::rest(&mut self.window, segment, offset)?;
-                            let Some(dirty_end) = rest.dirty_end else { return Ok(()) };
-                            let what = format!("{}, but up to offset {dirty_end} there is something", describe(&fault));
-                            tell(wrong(segment.path.clone(), offset, what));
-                            starts.insert(rest.starts)
-                        }
-                    };
+                    if starts.is_none() {
+                        let rest = scan::rest(&mut self.window, segment, offset)?;
+                        let Some(dirty_end) = rest.dirty_end else { return Ok(()) };
+                        let what = format!("{}, but up to offset {dirty_end} there is something", describe(&fault));
+                        tell(wrong(segment.path.clone(), offset, what));
+                        starts = Some(rest.starts);
+                    }
                     // Go on at the next place where a frame may start.
-                    let Some(next) = starts.iter().copied().find(|&start| start > offset) else { return Ok(()) };
+                    let next = starts.iter().flatten().copied().find(|&start| start > offset);
+                    let Some(next) = next else { return Ok(()) };
                     self.track = None;
                     offset = next;
                 }

@@ -10,6 +10,7 @@ use super::scan::{self, Rest};
 use super::segment::{self, Segment};
 use super::{JournalError, Position, reader};
 use son7shop_engine::Lsn;
+use std::cmp::Ordering;
 
 /// Decides what the bytes behind the last good frame are: nothing, a torn tail, or damage.
 pub(crate) fn tail(
@@ -23,7 +24,7 @@ pub(crate) fn tail(
     if let Some((at, first)) = proof {
         let what =
             format!("{}, but the frame of LSN {first} at offset {at} proves that it was synced", describe(fault));
-        return Err(replay.damaged(what));
+        return Err(replay.damaged(&what));
     }
     let torn_here = rest.dirty_end.map(|end| TornTail {
         segment: replay.segment.number,
@@ -35,7 +36,7 @@ pub(crate) fn tail(
     if let (Some(torn), Some(database)) = (&torn, database)
         && database.lsn > replay.track.lsn
     {
-        return Err(replay.damaged(format!("{}, but the database has events up to LSN {}", torn.what, database.lsn)));
+        return Err(replay.damaged(&format!("{}, but the database has events up to LSN {}", torn.what, database.lsn)));
     }
     Ok(torn)
 }
@@ -58,12 +59,12 @@ fn later_segments(
         // A segment is written to only once the one before it is whole and synced.
         if torn.is_some() || number > here + 1 {
             let what = format!("{}, but segment {number} is written to, which proves it", describe(fault));
-            return Err(replay.damaged(what));
+            return Err(replay.damaged(&what));
         }
         if let Some((at, first)) = scan::proof(&mut replay.window, &later, start, &starts, &replay.track)? {
             let what =
                 format!("no frame starts the segment, but one of LSN {first} at offset {at} proves that one did");
-            return Err(replay.damaged_at(&later, start, what));
+            return Err(replay.damaged_at(&later, start, &what));
         }
         let what = "the segment's first write is not whole".into();
         torn = Some(TornTail { segment: number, offset: start, bytes: end - start, what });
@@ -76,7 +77,7 @@ pub(crate) fn known(replay: &Replay<'_>, known: Option<Lsn>, what: &str) -> Resu
     match known {
         Some(known) if known > replay.track.lsn => {
             Err(replay
-                .damaged(format!("{what} has events up to LSN {known}, which the journal does not have any more")))
+                .damaged(&format!("{what} has events up to LSN {known}, which the journal does not have any more")))
         }
         _ => Ok(()),
     }
@@ -92,17 +93,15 @@ pub(crate) fn database(
     if database.lsn > replay.track.lsn {
         return Err(JournalError::DatabaseAhead { partition, database: database.lsn, journal: replay.track.lsn });
     }
-    let ours = if database.lsn == base.lsn {
-        Some(base)
-    } else if database.lsn > base.lsn {
-        replay.found
-    } else {
-        match reader::position_at(replay.folder, database.lsn, base_segment) {
+    let ours = match database.lsn.cmp(&base.lsn) {
+        Ordering::Equal => Some(base),
+        Ordering::Greater => replay.found,
+        Ordering::Less => match reader::position_at(replay.folder, database.lsn, base_segment) {
             Err(JournalError::BelowOldest { oldest, .. }) => {
                 return Err(JournalError::DatabaseBelowOldest { partition, database: database.lsn, oldest });
             }
             other => other?,
-        }
+        },
     };
     if ours == Some(database) { Ok(()) } else { Err(JournalError::DatabaseDiverged { partition, lsn: database.lsn }) }
 }

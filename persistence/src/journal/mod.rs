@@ -12,10 +12,10 @@
 //!
 //! # The format
 //!
-//! Written down where it is coded: the folder and its identity in [`folder`], segments in
-//! [`segment`], frames in [`frame`], records in [`codec`], snapshots in [`snapshot`],
+//! Written down where it is coded: the folder and its identity in `folder`, segments in
+//! `segment`, frames in `frame`, records in `codec`, snapshots in [`snapshot`],
 //! cursors in [`cursor`]. All numbers are little-endian; all checksums are CRC-32C, all
-//! hashes blake3. What recovery makes of it is in [`recovery`].
+//! hashes blake3. What recovery makes of it is in `recovery`.
 //!
 //! What must be true of the storage underneath is in [`storage`].
 

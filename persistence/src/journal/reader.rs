@@ -34,6 +34,8 @@ pub struct Reader {
     window: Window,
     /// Where the next segment goes on from, once it is known.
     goes_on: Option<GoesOn>,
+    /// Whether the chain hash before the next event is known.
+    placed: bool,
 }
 
 impl Reader {
@@ -46,6 +48,7 @@ impl Reader {
         let mut reader = Self::at_segment_of(folder, after, up_to.segment)?;
         while reader.track.lsn < after {
             let Some((header, _)) = reader.step(up_to)? else { break };
+            reader.placed |= header.count > 0;
             if header.count > 0 && header.last() > after {
                 return Err(JournalError::InsideFrame {
                     partition: folder.id(),
@@ -58,10 +61,11 @@ impl Reader {
         Ok(reader)
     }
 
-    /// A reader at the start of the last segment, up to number `last`, whose first frame
-    /// is not behind `after`.
+    /// A reader at the start of the last segment, up to number `last`, that has `after`
+    /// itself, so that the chain hash there can be known; or else the event behind it.
     fn at_segment_of(folder: &PartitionFolder, after: Lsn, last: u64) -> Result<Self, JournalError> {
         let mut oldest = None;
+        let mut behind = None;
         for number in folder.segments()?.into_iter().filter(|&number| number <= last).rev() {
             // One that was removed since it was listed is below what is kept.
             let Some(segment) = Segment::open(folder, number, false)? else { break };
@@ -72,15 +76,23 @@ impl Reader {
                 track.epoch = header.epoch;
                 track.lsn = Lsn(header.first.0 - 1);
                 track.chain = header.before;
-                return Ok(Self {
+                let reader = Self {
                     folder: folder.clone(),
                     segment,
                     offset: segment::HEADER_BYTES,
                     track,
                     window: Window::default(),
                     goes_on: None,
-                });
+                    placed: after == Lsn(0),
+                };
+                if header.first <= after || after == Lsn(0) {
+                    return Ok(reader);
+                }
+                behind = Some(reader);
             }
+        }
+        if let Some(reader) = behind {
+            return Ok(reader);
         }
         Err(JournalError::BelowOldest { partition: folder.id(), after, oldest: oldest.unwrap_or(after.next()) })
     }
@@ -98,6 +110,14 @@ impl Reader {
                 }));
             }
         }
+    }
+
+    /// Where the reader stands, with the chain hash there; `None` where the frame before is
+    /// in a segment that was removed. Asked right after opening, it tells whether a follower
+    /// followed this journal.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.placed.then(|| self.track.position())
     }
 
     /// The last event that was read.

@@ -125,12 +125,11 @@ pub(crate) fn open(
     snapshot::set_aside(folder, &report.unreadable_snapshots)?;
     remove_temporaries(folder)?;
     let making = folder.making();
-    let (number, offset) = match hints.cut_at {
-        Some(cut) => (start_behind(folder, cut, replay.track.chain)?, segment::HEADER_BYTES),
-        None => {
-            repair(&replay, report.torn.as_ref())?;
-            (replay.segment.number, replay.offset)
-        }
+    let (number, offset) = if let Some(cut) = hints.cut_at {
+        (start_behind(folder, cut, replay.track.chain)?, segment::HEADER_BYTES)
+    } else {
+        repair(&replay, report.torn.as_ref())?;
+        (replay.segment.number, replay.offset)
     };
     report.cut = hints.cut_at.is_some();
     let state = folder.state();
@@ -171,16 +170,16 @@ pub(crate) fn read<'a>(
             progress(Progress { bytes_done: replay.bytes, bytes_total: total, lsn: replay.track.lsn });
         }
     };
-    match hints.cut_at {
-        Some(cut) => read_to_cut(&mut replay, cut, &mut watch)?,
-        None => {
-            let fault = read_to_end(&mut replay, &mut watch)?;
-            report.torn = judge::tail(&mut replay, &fault, hints.database)?;
-            if from_snapshot && replay.frames == 0 {
-                return Err(replay.damaged("a snapshot ends here, and was made only because a frame follows".into()));
-            }
+    if let Some(cut) = hints.cut_at {
+        read_to_cut(&mut replay, cut, &mut watch)?;
+    } else {
+        let fault = read_to_end(&mut replay, &mut watch)?;
+        report.torn = judge::tail(&mut replay, &fault, hints.database)?;
+        if from_snapshot && replay.frames == 0 {
+            return Err(replay.damaged("a snapshot ends here, and was made only because a frame follows"));
         }
     }
+    replay.check_fit()?;
     judge::known(&replay, known, "a snapshot")?;
     if let Some(database) = hints.database {
         judge::database(&replay, base_position, database)?;
@@ -278,10 +277,10 @@ fn read_to_cut(
         replay.sealed_segment()?;
     }
     if let End::Fault(fault) = replay.run(cut.offset, None, watch)? {
-        return Err(replay.damaged(format!("up to offset {} it was synced, but {}", cut.offset, describe(&fault))));
+        return Err(replay.damaged(&format!("up to offset {} it was synced, but {}", cut.offset, describe(&fault))));
     }
     if replay.track.position() != cut.position {
-        return Err(replay.damaged(format!("what stands here is not what was synced as {:?}", cut.position)));
+        return Err(replay.damaged(&format!("what stands here is not what was synced as {:?}", cut.position)));
     }
     Ok(())
 }

@@ -9,7 +9,13 @@ use super::scan::{Track, Window};
 use super::segment::{self, GoesOn, Segment};
 use super::snapshot::Base;
 use super::{JournalError, Position, codec};
-use son7shop_engine::{Lsn, Partition};
+use son7shop_engine::{Lsn, Partition, Record};
+use std::sync::mpsc;
+
+/// From so many bytes on, a second thread is worth its start.
+const SECOND_THREAD_BYTES: u64 = 512 * 1024;
+/// Frames that are decoded ahead of being applied: a few, each under 512 KiB encoded.
+const FRAMES_AHEAD: usize = 8;
 
 /// A replay under way. It is always at the end of a frame.
 pub(crate) struct Replay<'a> {
@@ -71,7 +77,7 @@ impl<'a> Replay<'a> {
             Ok(goes_on) => self.through(goes_on, next, &mut |_| {}),
             Err(fault) => {
                 let what = format!("{}, but events behind it are committed", describe(&fault));
-                Err(self.damaged_at(&next, segment::HEADER_BYTES, what))
+                Err(self.damaged_at(&next, segment::HEADER_BYTES, &what))
             }
         }
     }
@@ -85,11 +91,11 @@ impl<'a> Replay<'a> {
     ) -> Result<(), JournalError> {
         if let End::Fault(fault) = self.run(self.segment.size, Some(&goes_on.from), progress)? {
             let what = format!("segment {} goes on behind more frames, but here {}", next.number, describe(&fault));
-            return Err(self.damaged(what));
+            return Err(self.damaged(&what));
         }
         // What a cut leaves behind never counted. Without one, nothing may stand here.
         if !goes_on.cut && self.window.frame(&self.segment, self.offset, self.segment.size)?.is_ok() {
-            return Err(self.damaged(format!("segment {} goes on before this frame: two histories", next.number)));
+            return Err(self.damaged(&format!("segment {} goes on before this frame: two histories", next.number)));
         }
         self.segment = next;
         self.offset = segment::HEADER_BYTES;
@@ -98,37 +104,75 @@ impl<'a> Replay<'a> {
     }
 
     /// Applies frames until one is not good, ends at `limit`, or has `until` as its chain hash.
+    /// A long run is applied on a second thread, while this one reads on and decodes.
     pub(crate) fn run(
         &mut self,
         limit: u64,
         until: Option<&Chain>,
         progress: &mut dyn FnMut(&Self),
     ) -> Result<End, JournalError> {
+        let mut partition = std::mem::replace(&mut self.partition, Partition::new(self.folder.id(), 0));
+        let ended = if limit.saturating_sub(self.offset) < SECOND_THREAD_BYTES {
+            self.each_frame(limit, until, progress, &mut |records: &mut Vec<Record>| {
+                records.drain(..).for_each(|record| partition.evolve(&record));
+            })
+        } else {
+            let applied = &mut partition;
+            std::thread::scope(|scope| {
+                let (full, frames) = mpsc::sync_channel::<Vec<Record>>(FRAMES_AHEAD);
+                let (back, empty) = mpsc::channel::<Vec<Record>>();
+                let applying = scope.spawn(move || {
+                    for mut records in frames {
+                        records.drain(..).for_each(|record| applied.evolve(&record));
+                        // Fails only once nothing more is read.
+                        let _ = back.send(records);
+                    }
+                });
+                let ended = self.each_frame(limit, until, progress, &mut |records: &mut Vec<Record>| {
+                    // Fails only if the other thread panicked, which joining it tells.
+                    let _ = full.send(std::mem::replace(records, empty.try_recv().unwrap_or_default()));
+                });
+                drop(full);
+                applying.join().map_or_else(|panic| std::panic::resume_unwind(panic), |()| ended)
+            })
+        };
+        self.partition = partition;
+        ended
+    }
+
+    fn each_frame(
+        &mut self,
+        limit: u64,
+        until: Option<&Chain>,
+        progress: &mut dyn FnMut(&Self),
+        apply: &mut dyn FnMut(&mut Vec<Record>),
+    ) -> Result<End, JournalError> {
+        let mut records = Vec::new();
         loop {
             if until == Some(&self.track.chain) || self.offset == limit {
                 return Ok(End::Reached);
             }
-            if let Some(fault) = self.frame(limit)? {
+            if let Some(fault) = self.frame(limit, &mut records)? {
                 return Ok(End::Fault(fault));
             }
+            apply(&mut records);
             progress(self);
         }
     }
 
-    /// Applies one frame; gives back why it is none.
-    fn frame(&mut self, limit: u64) -> Result<Option<Fault>, JournalError> {
+    /// Reads one frame; gives back why it is none.
+    fn frame(&mut self, limit: u64, records: &mut Vec<Record>) -> Result<Option<Fault>, JournalError> {
         let (header, bytes) = match self.window.frame(&self.segment, self.offset, limit)? {
             Ok(frame) => frame,
             Err(fault) => return Ok(Some(fault)),
         };
         // From here on the checksums are right: what does not fit was not torn by a crash.
-        let partition = &mut self.partition;
-        let applied = self.track.follows(&header).and_then(|()| {
+        let decoded = self.track.follows(&header).and_then(|()| {
             let payload = &bytes[frame::HEADER_BYTES..frame::HEADER_BYTES + header.payload as usize];
-            codec::decode(payload, header.count, |record| partition.evolve(&record))
+            codec::decode(payload, header.count, |record| records.push(record))
         });
-        if let Err(what) = applied {
-            return Err(self.damaged(what));
+        if let Err(what) = decoded {
+            return Err(self.damaged(&what));
         }
         let chain = frame::hash(bytes);
         self.track.pass(&header, chain);
@@ -143,13 +187,21 @@ impl<'a> Replay<'a> {
         Ok(None)
     }
 
+    /// Refuses a state to which an event did not fit.
+    pub(crate) fn check_fit(&self) -> Result<(), JournalError> {
+        match self.partition.misfit() {
+            Some(lsn) => Err(JournalError::Misfit { partition: self.folder.id(), lsn }),
+            None => Ok(()),
+        }
+    }
+
     /// Damage where this replay stands.
-    pub(crate) fn damaged(&self, what: String) -> JournalError {
+    pub(crate) fn damaged(&self, what: &str) -> JournalError {
         self.damaged_at(&self.segment, self.offset, what)
     }
 
     /// Damage elsewhere.
-    pub(crate) fn damaged_at(&self, segment: &Segment, offset: u64, what: String) -> JournalError {
+    pub(crate) fn damaged_at(&self, segment: &Segment, offset: u64, what: &str) -> JournalError {
         JournalError::Damaged {
             partition: self.folder.id(),
             segment: segment.number,

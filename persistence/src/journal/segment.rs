@@ -33,10 +33,11 @@ use super::{JournalError, JournalId};
 use son7shop_engine::PartitionId;
 use std::path::PathBuf;
 
+const HEADER_LEN: usize = 128;
 /// Bytes of a segment's own header; the first frame starts here.
-pub(crate) const HEADER_BYTES: u64 = 128;
-/// The smallest segment. One below a mebibyte bounds frames, and with them events, to its
-/// own size; such small ones are for tests.
+pub(crate) const HEADER_BYTES: u64 = HEADER_LEN as u64;
+/// The smallest segment. Below 2 MiB frames, and with them events, are bounded to a quarter
+/// of it; such small ones are for tests.
 pub const MIN_SEGMENT_BYTES: u64 = 4096;
 /// The largest segment.
 pub const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -89,7 +90,7 @@ impl Segment {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.doing("open", &path)?,
         };
-        let mut header = [0; HEADER_BYTES as usize];
+        let mut header = [0; HEADER_LEN];
         let read = read_full(file.as_ref(), &mut header, 0).doing("read", &path)?;
         let length = file.len().doing("measure", &path)?;
         let (size, cut) = check_header(folder, number, &header[..read], length)?;
@@ -148,8 +149,8 @@ pub(crate) fn make(folder: &PartitionFolder, number: u64, cut: Option<Chain>) ->
     storage.sync_dir(folder.path()).doing("sync", folder.path())
 }
 
-fn header(folder: &PartitionFolder, number: u64, cut: Option<Chain>) -> [u8; HEADER_BYTES as usize] {
-    let mut bytes = [0; HEADER_BYTES as usize];
+fn header(folder: &PartitionFolder, number: u64, cut: Option<Chain>) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
     bytes[10..12].copy_from_slice(&folder.id().0.to_le_bytes());
@@ -173,7 +174,7 @@ fn check_header(
     let path = || folder.path().join(name(number));
     let damaged =
         |what: String| JournalError::Damaged { partition: folder.id(), segment: number, offset: 0, path: path(), what };
-    if bytes.len() < HEADER_BYTES as usize {
+    if bytes.len() < HEADER_LEN {
         return Err(damaged(format!("the file has only {length} bytes, not even its header")));
     }
     if bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..124]) != u32_at(bytes, 124) {

@@ -32,6 +32,7 @@ use super::replay::Replay;
 use super::scan::Track;
 use super::storage::{StorageFile, read_full};
 use super::{Committed, JournalError, JournalId};
+use son7shop_engine::invariants::{self, Violation};
 use son7shop_engine::{Lsn, Partition, PartitionId, PartitionImage};
 use std::io::{self, Write};
 use std::path::Path;
@@ -43,6 +44,7 @@ const SUFFIX: &str = ".snapshot";
 /// Snapshots that are kept: the newest, and the one before in case the newest is unreadable.
 pub(crate) const KEPT: usize = 2;
 const WRITE_PIECE_BYTES: usize = 1024 * 1024;
+const SYNC_PIECE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A snapshot that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct SnapshotInfo {
     pub events: u64,
     /// Bytes of its file.
     pub bytes: u64,
+    /// The first invariant that the state in it breaks: a defect of the engine.
+    pub violation: Option<Violation>,
 }
 
 /// A snapshot that cannot be used.
@@ -220,6 +224,16 @@ fn read_body(header: &Header, file: &dyn StorageFile, path: &Path) -> Result<Res
     Ok(Ok(body))
 }
 
+/// How many segments were sealed since the newest snapshot; cheap.
+pub fn sealed_since(folder: &PartitionFolder, up_to: Committed) -> Result<u64, JournalError> {
+    for lsn in list(folder)? {
+        if let Ok(header) = header(folder, lsn)? {
+            return Ok(up_to.segment.saturating_sub(header.next_segment));
+        }
+    }
+    Ok(up_to.segment.saturating_sub(1))
+}
+
 /// Makes a snapshot at the end of the last sealed segment: every segment before the one
 /// that `up_to` is in. `None` if no segment was sealed since the last snapshot.
 ///
@@ -228,6 +242,9 @@ fn read_body(header: &Header, file: &dyn StorageFile, path: &Path) -> Result<Res
 pub fn make(folder: &PartitionFolder, up_to: Committed, seed: u64) -> Result<Option<SnapshotInfo>, JournalError> {
     folder.writable()?;
     let _maintaining = folder.maintaining();
+    if sealed_since(folder, up_to)? == 0 {
+        return Ok(None);
+    }
     let bases = newest(folder, seed)?;
     let base = match bases.newest {
         Some(base) => base,
@@ -237,13 +254,11 @@ pub fn make(folder: &PartitionFolder, up_to: Committed, seed: u64) -> Result<Opt
             next_segment: 1,
         },
     };
-    if base.next_segment >= up_to.segment {
-        return Ok(None);
-    }
     let mut replay = Replay::new(folder, base, up_to.segment)?;
     while replay.segment.number < up_to.segment {
         replay.sealed_segment()?;
     }
+    replay.check_fit()?;
     if !bases.unreadable.is_empty() {
         set_aside(folder, &bases.unreadable)?;
     }
@@ -271,17 +286,19 @@ fn write(folder: &PartitionFolder, replay: &Replay<'_>) -> Result<SnapshotInfo, 
     let path = folder.path().join(name(track.lsn));
     let temporary = folder.path().join(format!("{}.tmp", name(track.lsn)));
     let file = folder.storage().create(&temporary).doing("create", &temporary)?;
-    let mut body = Body { file: file.as_ref(), hasher: blake3::Hasher::new(), buffer: Vec::new(), written: 0 };
+    let mut body =
+        Body { file: file.as_ref(), hasher: blake3::Hasher::new(), buffer: Vec::new(), written: 0, synced: 0 };
     postcard::to_io(&replay.partition.image(), &mut body)
         .map_err(io::Error::other)
-        .and_then(|body| body.flush())
+        .and_then(Write::flush)
         .doing("write", &temporary)?;
     let header = encode_header(track, replay.segment.number, body.written, body.hasher.finalize().as_bytes());
     file.write_at(&header, 0).doing("write", &temporary)?;
     file.sync().doing("sync", &temporary)?;
     folder.storage().rename(&temporary, &path).doing("rename", &temporary)?;
     folder.storage().sync_dir(folder.path()).doing("sync", folder.path())?;
-    Ok(SnapshotInfo { lsn: track.lsn, events: replay.events, bytes: body.written + HEADER_BYTES as u64 })
+    let violation = invariants::check(&replay.partition).err();
+    Ok(SnapshotInfo { lsn: track.lsn, events: replay.events, bytes: body.written + HEADER_BYTES as u64, violation })
 }
 
 fn encode_header(track: &Track, next_segment: u64, body_bytes: u64, body_hash: &[u8; 32]) -> [u8; HEADER_BYTES] {
@@ -308,6 +325,7 @@ struct Body<'a> {
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
     written: u64,
+    synced: u64,
 }
 
 impl Write for Body<'_> {
@@ -324,6 +342,11 @@ impl Write for Body<'_> {
         self.file.write_at(&self.buffer, HEADER_BYTES as u64 + self.written)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
+        // Little by little, so that the owner's next sync never waits behind a whole snapshot.
+        if self.written - self.synced >= SYNC_PIECE_BYTES {
+            self.file.sync()?;
+            self.synced = self.written;
+        }
         Ok(())
     }
 }

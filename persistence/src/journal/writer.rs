@@ -14,8 +14,8 @@ use super::{Committed, JournalError, codec};
 use son7shop_engine::{Lsn, Record};
 use std::sync::atomic::Ordering;
 
-/// The largest event that can be written, in bytes of its encoding; less where a segment
-/// is smaller than a frame may be.
+/// The largest event that can be written, in bytes of its encoding; less where segments are
+/// smaller than 2 MiB (a frame takes at most a quarter of one).
 pub const MAX_RECORD_BYTES: usize = MAX_PAYLOAD_BYTES;
 /// What an event may cost beyond its own bytes: a frame of its own.
 pub const EVENT_OVERHEAD_BYTES: u64 = (HEADER_BYTES + ALIGN) as u64;
@@ -54,7 +54,8 @@ struct Batch {
     records: usize,
     next: Lsn,
     too_large: Option<Lsn>,
-    /// The most that a frame may take: it must fit into every segment there is.
+    /// The most that a frame may take: a quarter of the smallest segment, so that little of a
+    /// segment is lost when the next frame does not fit.
     frame_bytes_max: usize,
 }
 
@@ -94,8 +95,8 @@ impl Journal {
             records: 0,
             next: track.lsn.next(),
             too_large: None,
-            frame_bytes_max: usize::try_from(smallest - segment::HEADER_BYTES)
-                .map_or(MAX_FRAME_BYTES, |bytes| MAX_FRAME_BYTES.min(bytes / ALIGN * ALIGN)),
+            frame_bytes_max: usize::try_from((smallest - segment::HEADER_BYTES) / 4)
+                .map_or(MAX_FRAME_BYTES, |quarter| MAX_FRAME_BYTES.min(quarter / ALIGN * ALIGN)),
         };
         let committed = Committed { position: track.position(), segment: segment.number, offset };
         Self { folder, segment, offset, track, committed, batch, dead: false }
@@ -265,7 +266,7 @@ impl Journal {
 
 impl Preparer {
     /// Makes the segment after the one being written, if it is not there yet; says whether
-    /// it did. Call it on a background thread after opening and whenever
+    /// it did; it does not beyond the disk limit. Call it on a background thread after opening and whenever
     /// [`Committed::segment`] has moved; it writes and syncs a whole segment of zeros.
     /// If it is never called, the owner makes its segments itself and stalls meanwhile.
     pub fn prepare_next(&self) -> Result<bool, JournalError> {
@@ -273,6 +274,10 @@ impl Preparer {
         let _making = self.folder.making();
         let number = state.current.load(Ordering::Relaxed) + 1;
         if state.ready.load(Ordering::Relaxed) >= number {
+            return Ok(false);
+        }
+        let limit = self.folder.limit_bytes();
+        if self.folder.disk_bytes().saturating_add(self.folder.segment_bytes()) > limit {
             return Ok(false);
         }
         let made = segment::make(&self.folder, number, None);

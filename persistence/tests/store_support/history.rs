@@ -161,7 +161,8 @@ impl World {
             return;
         };
         let (order, customer) = (asking.id, asking.customer.clone());
-        let hold = Command::HoldPart(PartHold { order, customer, lines: part.lines.clone() });
+        let deadline = Time::NEVER;
+        let hold = Command::HoldPart(PartHold { order, customer, lines: part.lines.clone(), deadline });
         match self.at(part.partition, &hold) {
             Outcome::Accepted(Answer::Part(lines)) | Outcome::Repeated(Answer::Part(lines)) => {
                 asking.got.push((part.partition, lines));

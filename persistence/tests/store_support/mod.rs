@@ -1,6 +1,11 @@
 //! What the store's tests share: where databases come from, histories, and a look past
 //! the store at the rows themselves.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test program uses a part; a test may fail loudly")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test program uses a part; a test may fail loudly"
+)]
 
 pub mod history;
 pub mod proxy;

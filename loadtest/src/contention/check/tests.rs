@@ -5,9 +5,11 @@ use crate::api::Line;
 
 const PRICE: i64 = 1_000;
 
+/// Order `a` is customer 0's, `b` 1's and `c` 2's.
 fn order(id: &str) -> Order {
+    let customer = format!("buyer-{id}");
     let lines = vec![Line { sku: "sku".to_owned(), quantity: 1 }];
-    Order { id: id.to_owned(), status: "held".to_owned(), lines, total: PRICE }
+    Order { id: id.to_owned(), customer, status: "held".to_owned(), lines, total: PRICE }
 }
 
 fn told(customer: usize, key: u64, outcome: Outcome) -> Told {
@@ -87,7 +89,7 @@ fn one_key_two_orders() {
             evidence.demand = vec![2, 2, 2];
             evidence.limit = None;
             evidence.told[1].outcome = accepted("c");
-            evidence.orders.push(order("c"));
+            evidence.orders.push(Order { customer: "buyer-a".to_owned(), ..order("c") });
             evidence.stock = Stock { on_hand: 3, held: 3, sold: 0, available: 0 };
         },
         &[Violation::TwoOrders { customer: 0, key: 0, ids: vec!["a".to_owned(), "c".to_owned()] }],
@@ -123,6 +125,7 @@ fn sales() {
             // Two for one customer, none for another.
             evidence.told[2].outcome = accepted("b");
             evidence.told[3].outcome = refused("sold_out");
+            evidence.orders[0].customer = "buyer-a".to_owned();
         },
         &[Violation::LimitBroken { customer: 0, has: 2, limit: 1 }],
     );
@@ -138,6 +141,12 @@ fn lists() {
         |evidence| evidence.orders.push(order("a")),
         &[Violation::ListedTwice { id: "a".to_owned() }, Violation::StockAgainstOrders { taken: 2, ordered: 3 }],
     );
+    let wrong = |id: &str, listed: &str, customer| Violation::WrongOwner {
+        id: id.to_owned(),
+        listed: listed.to_owned(),
+        customer,
+    };
+    check_planted(|evidence| evidence.orders[1].customer = "buyer-b".to_owned(), &[wrong("a", "buyer-b", 0)]);
     let cheap = Order { total: 1, ..order("b") };
     check_planted(|evidence| evidence.orders[0].total = 1, &[Violation::WrongOrder { order: cheap }]);
     let gone = Order { status: "expired".to_owned(), ..order("b") };

@@ -1,0 +1,163 @@
+//! `make bench`: measures the speed table and prints it as Markdown. What was measured is on standard
+//! output; the progress is on standard error. Exits 1 when a figure misses what is asked at least.
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use son7shop_benches::rows::memory::{Size, memory};
+use son7shop_benches::rows::{http, in_process};
+use son7shop_benches::side::Sides;
+use son7shop_benches::table::{Asked, Measured, Row, Table};
+use son7shop_loadtest::limits::allow_connections;
+use son7shop_loadtest::shop::BINARY;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Measure the speed table.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The product's binary; by default the one beside this program.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Rounds; each measures every side once.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds that are counted for each side and load.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Seconds of load before that.
+    #[arg(long, default_value_t = 1.0)]
+    warmup: f64,
+    /// Connections, each count a load.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,64,256,1000,2000")]
+    connections: Vec<usize>,
+    /// Threads that serve on both sides, and the product's partitions; by default half the cores.
+    #[arg(long)]
+    threads: Option<u16>,
+    /// Where data folders are made, on the disk that is to be measured; by default beside the programs.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Products, for the memory.
+    #[arg(long, default_value_t = 1_000_000)]
+    products: u64,
+    /// Open holds, for the memory.
+    #[arg(long, default_value_t = 100_000)]
+    holds: u64,
+    /// What to measure.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "http,database-stopped,in-process,decisions,replay,write-behind,memory"
+    )]
+    parts: Vec<Part>,
+    /// Put the bare program in the product's place, to try this program out: prints no figure of the product.
+    #[arg(long)]
+    stand_in: bool,
+}
+
+/// Parts of the table, by what it takes to measure them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The product against the bare program.
+    Http,
+    /// The same with the database stopped.
+    DatabaseStopped,
+    /// Orders from OS threads.
+    InProcess,
+    /// Decisions.
+    Decisions,
+    /// Replay of a journal.
+    Replay,
+    /// Write-behind alone.
+    WriteBehind,
+    /// Memory with many products and holds.
+    Memory,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("speed: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let programs = std::env::current_exe()?.parent().context("this program is in no folder")?.to_path_buf();
+    let folder = args.folder.clone().unwrap_or_else(|| programs.join("bench-data"));
+    std::fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
+    let cores = std::thread::available_parallelism()?.get();
+    let threads = args.threads.unwrap_or_else(|| u16::try_from(cores / 2).unwrap_or(u16::MAX).max(1));
+    allow_connections(args.connections.iter().copied().max().unwrap_or(0))?;
+    let mut say = |line: &str| eprintln!("{line}");
+    let mut table = Table::default();
+    let product = args.server.clone().unwrap_or_else(|| programs.join(BINARY));
+    let sides = Sides {
+        bare: programs.join("bare"),
+        product: Some(product).filter(|product| product.is_file() || args.stand_in),
+        folder: folder.clone(),
+        threads,
+        stand_in: args.stand_in,
+    };
+    table.0.extend(http_rows(args, &sides, &mut say)?);
+    if args.parts.contains(&Part::InProcess) {
+        let rows = in_process::orders(&programs, &folder, args.rounds, &mut say);
+        add(&mut table, "durable orders in process", rows);
+    }
+    if args.parts.contains(&Part::Decisions) {
+        let rows = in_process::decisions(&programs, args.rounds, &mut say).map(|row| vec![row]);
+        add(&mut table, "decisions through one `Partition` in process, no I/O", rows);
+    }
+    if args.parts.contains(&Part::Replay) {
+        let rows = in_process::replay(&programs, &folder, args.rounds, &mut say).map(|row| vec![row]);
+        add(&mut table, "replay of a journal", rows);
+    }
+    if args.parts.contains(&Part::WriteBehind) {
+        let rows = in_process::write_behind(&programs, args.rounds, &mut say);
+        add(&mut table, "write-behind, alone", rows);
+    }
+    if args.parts.contains(&Part::Memory) {
+        let size = Size { products: args.products, holds: args.holds };
+        add(&mut table, "memory", memory(&sides, size, &mut say).map(|row| vec![row]));
+    }
+    if args.stand_in {
+        println!("TRIAL: the bare program stood in for the product over HTTP; those rows say nothing about it.\n");
+    }
+    println!("{cores} cores, {threads} serving, {} rounds of {} s.\n\n{table}", args.rounds, args.seconds);
+    let missed = table.missed().count();
+    println!("{missed} figures miss what is asked at least.");
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn http_rows(args: &Args, sides: &Sides, say: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Row>> {
+    if !args.parts.contains(&Part::Http) {
+        return Ok(Vec::new());
+    }
+    if sides.product.is_none() {
+        let why = format!("the binary {BINARY} is not beside this program; build it, or name it by --server");
+        return Ok(vec![not_measured("durable `POST /v1/orders` ÷ bare warp JSON POST", why)]);
+    }
+    let settings = http::Settings {
+        connections: args.connections.clone(),
+        rounds: args.rounds,
+        warmup: Duration::try_from_secs_f64(args.warmup).context("--warmup")?,
+        window: Duration::try_from_secs_f64(args.seconds).context("--seconds")?,
+        without_database: args.parts.contains(&Part::DatabaseStopped),
+    };
+    Ok(http::collect(sides, &settings, say)?.rows())
+}
+
+/// A part that fails leaves a row that says why; the others are still measured.
+fn add(table: &mut Table, figure: &str, rows: anyhow::Result<Vec<Row>>) {
+    match rows {
+        Ok(rows) => table.0.extend(rows),
+        Err(error) => table.0.push(not_measured(figure, format!("{error:#}"))),
+    }
+}
+
+fn not_measured(figure: &str, why: String) -> Row {
+    let measured = Measured::Not(why);
+    Row { figure: figure.to_owned(), asked: Asked::Nothing, unit: "", measured, beside: String::new() }
+}

@@ -1,0 +1,141 @@
+//! The HTTP API: parse, call the shop, render.
+//!
+//! [`routes`] lists every route on one screen. `status.rs` is the only file that knows
+//! status codes, `problem.rs` the only one that says an error, `wire.rs` what comes in,
+//! `json.rs` what goes out.
+//!
+//! Must never decide anything that the shop decides, never block, never answer 200 with an
+//! error in it, and never take a price from a client.
+
+mod answer;
+mod call;
+mod clock;
+mod etag;
+mod json;
+mod keys;
+mod openapi;
+mod operations;
+mod orders;
+mod page;
+mod problem;
+mod products;
+mod schema;
+mod status;
+mod trace;
+mod wire;
+
+use crate::metrics::Metrics;
+use crate::token::Tokens;
+use answer::{Answer, finish};
+use call::Call;
+use problem::Problem;
+use son7shop_actors::Shop;
+use status::Code;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection, any, delete, path, post, put};
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Api {
+    /// The shop.
+    pub shop: Shop,
+    /// Who is who.
+    pub tokens: Tokens,
+    /// The process's figures.
+    pub metrics: Metrics,
+}
+
+/// Every route. The order route is first and passes through nothing that it does not need.
+#[rustfmt::skip]
+pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
+    let call = call(Arc::new(api));
+
+    let place = path!("v1" / "orders").and(post()).and(call.clone())
+        .then(|call: Call| async move { finish(call.trace, orders::place(call).await) });
+
+    let orders = path!("v1" / "orders").and(read()).and(query()).and(call.clone()).then(run_on(orders::list))
+        .or(path!("v1" / "orders" / String).and(read()).and(call.clone()).then(run_on(orders::show))).unify()
+        .or(path!("v1" / "orders" / String / "cancel").and(post()).and(call.clone()).then(run_on(orders::cancel))).unify()
+        .or(path!("v1" / "orders" / String / "confirm").and(post()).and(call.clone()).then(run_on(orders::confirm))).unify();
+
+    let products = path!("v1" / "products" / String).and(read()).and(call.clone()).then(run_on(products::show))
+        .or(path!("v1" / "products").and(read()).and(query()).and(call.clone()).then(run_on(products::list))).unify()
+        .or(path!("v1" / "products").and(post()).and(call.clone()).then(run(products::create))).unify()
+        .or(path!("v1" / "products" / String / "stock").and(post()).and(call.clone()).then(run_on(products::adjust_stock))).unify()
+        .or(path!("v1" / "products" / String / "sale").and(put()).and(call.clone()).then(run_on(products::set_sale))).unify()
+        .or(path!("v1" / "products" / String / "sale").and(delete()).and(call.clone()).then(run_on(products::delete_sale))).unify();
+
+    let operations = path!("healthz").and(read()).and(call.clone()).then(run(operations::healthz))
+        .or(path!("readyz").and(read()).and(call.clone()).then(run(operations::readyz))).unify()
+        .or(path!("metrics").and(read()).and(call.clone()).then(run(operations::metrics))).unify()
+        .or(path!("openapi.json").and(read()).and(call.clone()).then(run(operations::openapi))).unify();
+
+    let nowhere = path::full().and(call).then(run_on(nowhere));
+
+    place.or(orders.boxed()).unify().or(products.boxed()).unify().or(operations.boxed()).unify().or(nowhere.boxed()).unify()
+}
+
+/// The methods that each path takes, for the `Allow` header.
+fn allowed(path: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["v1", "orders" | "products"] => Some("GET, HEAD, POST"),
+        ["v1", "orders" | "products", _] | ["healthz" | "readyz" | "metrics" | "openapi.json"] => Some("GET, HEAD"),
+        ["v1", "orders", _, "cancel" | "confirm"] | ["v1", "products", _, "stock"] => Some("POST"),
+        ["v1", "products", _, "sale"] => Some("PUT, DELETE"),
+        _ => None,
+    }
+}
+
+/// What no route took: 405 where the path is known, 404 where it is not.
+async fn nowhere(path: FullPath, _call: Call) -> Result<Answer, Problem> {
+    Err(match allowed(path.as_str()) {
+        Some(allow) => Problem::method_not_allowed(allow),
+        None => Problem::new(Code::NotFound, "there is nothing at this path"),
+    })
+}
+
+/// Takes the request in; every route's last filter.
+fn call(api: Arc<Api>) -> impl Filter<Extract = (Call,), Error = Rejection> + Clone {
+    warp::header::headers_cloned().and(warp::body::stream()).then(move |headers, body| {
+        let api = Arc::clone(&api);
+        Call::read(api, headers, body)
+    })
+}
+
+fn read() -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::get().or(warp::head()).unify()
+}
+
+/// The query as it was sent; empty for none.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(any().map(String::new)).unify()
+}
+
+/// A handler's answer, once it comes.
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+fn run<F>(handler: impl Fn(Call) -> F + Clone) -> impl Fn(Call) -> Answering + Clone
+where
+    F: Future<Output = Result<Answer, Problem>> + Send + 'static,
+{
+    move |call| {
+        let (trace, answer) = (call.trace, handler(call));
+        Box::pin(async move { finish(trace, answer.await) })
+    }
+}
+
+fn run_on<T, F>(handler: impl Fn(T, Call) -> F + Clone) -> impl Fn(T, Call) -> Answering + Clone
+where
+    F: Future<Output = Result<Answer, Problem>> + Send + 'static,
+{
+    move |part, call| {
+        let (trace, answer) = (call.trace, handler(part, call));
+        Box::pin(async move { finish(trace, answer.await) })
+    }
+}

@@ -1,0 +1,167 @@
+//! Answers as the OpenAPI describes them. `json.rs` writes them; a test reads what it
+//! wrote as these.
+
+use utoipa::{IntoParams, ToSchema};
+
+macro_rules! described {
+    ($($item:item)+) => {
+        $(
+            #[derive(ToSchema)]
+            #[cfg_attr(test, derive(Debug, serde::Deserialize))]
+            #[cfg_attr(test, serde(deny_unknown_fields))]
+            #[allow(dead_code, reason = "describes answers to the OpenAPI")]
+            $item
+        )+
+    };
+}
+
+described! {
+    /// An order.
+    pub(super) struct Order {
+        pub(super) id: uuid::Uuid,
+        /// Whose it is: the subject of their token.
+        pub(super) customer: String,
+        pub(super) status: OrderStatus,
+        /// By sku, one for each product.
+        #[schema(min_items = 1, max_items = 50)]
+        pub(super) lines: Vec<OrderLine>,
+        /// The sum over all lines, fixed when the order was placed.
+        pub(super) total: i64,
+        pub(super) currency: Currency,
+        /// RFC 3339, UTC, milliseconds.
+        #[schema(format = DateTime)]
+        pub(super) placed_at: String,
+        /// When an unpaid order gives its units back; never extended.
+        #[schema(format = DateTime)]
+        pub(super) expires_at: String,
+        /// When it was confirmed, cancelled or expired.
+        #[schema(format = DateTime, nullable = false)]
+        pub(super) ended_at: Option<String>,
+    }
+
+    /// Units of one product.
+    pub(super) struct OrderLine {
+        pub(super) sku: String,
+        #[schema(minimum = 1, maximum = 100_000)]
+        pub(super) quantity: u32,
+        /// The price of one unit when the order was placed, in won.
+        pub(super) unit_price: i64,
+    }
+
+    /// A page of orders, newest first.
+    pub(super) struct Orders {
+        pub(super) orders: Vec<Order>,
+        /// `after` for the next page; null on the last.
+        pub(super) next_cursor: Option<String>,
+    }
+
+    /// A product.
+    pub(super) struct Product {
+        pub(super) sku: String,
+        pub(super) name: String,
+        /// The unit price outside a sale, in won.
+        pub(super) price: i64,
+        pub(super) currency: Currency,
+        pub(super) stock: Stock,
+        /// With a sale, the product sells only inside its window; null without.
+        pub(super) sale: Option<Sale>,
+    }
+
+    /// Where a product's units are.
+    pub(super) struct Stock {
+        /// In the shop.
+        pub(super) on_hand: u64,
+        /// Under an unpaid order.
+        pub(super) held: u64,
+        /// Under a confirmed order.
+        pub(super) sold: u64,
+        /// For a new order to take.
+        pub(super) available: u64,
+    }
+
+    /// A flash sale.
+    pub(super) struct Sale {
+        #[schema(format = DateTime)]
+        pub(super) opens_at: String,
+        #[schema(format = DateTime)]
+        pub(super) closes_at: String,
+        /// The unit price inside the window, in won.
+        pub(super) price: i64,
+        pub(super) per_customer_limit: u32,
+    }
+
+    /// A page of products, by sku.
+    pub(super) struct Products {
+        pub(super) products: Vec<Product>,
+        /// `after` for the next page; null on the last.
+        pub(super) next_cursor: Option<String>,
+    }
+
+    /// How the process is.
+    pub(super) struct Status {
+        pub(super) status: String,
+    }
+}
+
+/// Where an order stands.
+#[derive(ToSchema)]
+#[cfg_attr(test, derive(Debug, serde::Deserialize))]
+#[schema(rename_all = "lowercase")]
+#[cfg_attr(test, serde(rename_all = "lowercase"))]
+#[allow(dead_code, reason = "describes answers to the OpenAPI")]
+pub(super) enum OrderStatus {
+    Held,
+    Confirmed,
+    Cancelled,
+    Expired,
+}
+
+/// Whole won.
+#[derive(ToSchema)]
+#[cfg_attr(test, derive(Debug, serde::Deserialize))]
+#[allow(dead_code, clippy::upper_case_acronyms, reason = "describes answers to the OpenAPI")]
+pub(super) enum Currency {
+    KRW,
+}
+
+/// Every error (RFC 9457). Some codes have more members: the field, what was available.
+#[derive(ToSchema)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+#[allow(dead_code, reason = "describes answers to the OpenAPI")]
+pub(super) struct Problem {
+    /// `urn:son7shop:problem:` and the code.
+    pub(super) r#type: String,
+    /// The code in one sentence; the same for every problem of the code.
+    pub(super) title: String,
+    /// The HTTP status again.
+    pub(super) status: u16,
+    /// What went wrong, for programs; never changes its meaning.
+    pub(super) code: String,
+    /// What went wrong this time, for people.
+    pub(super) detail: String,
+    /// The request's trace.
+    pub(super) trace_id: String,
+}
+
+/// The product in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes parameters to the OpenAPI")]
+pub(super) struct SkuInPath {
+    /// The product.
+    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
+    sku: String,
+}
+
+/// What an edit of a sale may depend on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes parameters to the OpenAPI")]
+pub(super) struct EditConditions {
+    /// Edit only if the sale is as a product with one of these entity tags shows it; `*`: if there is one.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// Edit only if it is not; `*`: if there is no sale.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}

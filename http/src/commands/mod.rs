@@ -1,0 +1,51 @@
+//! What the program does, one file for each command.
+
+pub(crate) mod journal;
+pub(crate) mod serve;
+pub(crate) mod token;
+pub(crate) mod verify;
+
+use son7shop_http::settings::{Settings, TOKEN_KEY};
+use son7shop_http::token::{KeyError, SigningKey};
+use son7shop_persistence::journal::{DiskStorage, Storage};
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use tracing_subscriber::EnvFilter;
+
+/// The operator's key, or the data folder's own.
+fn signing_key(settings: &Settings, key: Option<&str>) -> Result<SigningKey, KeyError> {
+    match key {
+        Some(pem) => SigningKey::from_pem(pem, TOKEN_KEY),
+        None => SigningKey::local(&settings.data_dir),
+    }
+}
+
+/// The disk.
+#[cfg(not(feature = "faults"))]
+fn storage() -> Arc<dyn Storage> {
+    Arc::new(DiskStorage)
+}
+
+/// The disk, or one that keeps what was not synced in this process's memory, so that
+/// `kill -9` loses it: for the crash test, when it asks.
+#[cfg(feature = "faults")]
+fn storage() -> Arc<dyn Storage> {
+    use son7shop_persistence::journal::faults::HeldStorage;
+    if std::env::var_os("SON7_TEST_HOLD_UNSYNCED").is_some() {
+        tracing::warn!("unsynced bytes are held in memory: this is a test");
+        return Arc::new(HeldStorage::new(std::time::Duration::ZERO));
+    }
+    Arc::new(DiskStorage)
+}
+
+/// Logs to standard error: for people on a terminal, as JSON elsewhere.
+fn log_to_stderr(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().with_current_span(false).init();
+    }
+    Ok(())
+}

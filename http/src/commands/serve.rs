@@ -1,0 +1,90 @@
+//! `son7shop serve`: opens the shop, serves it, and stops it in order.
+
+use super::{log_to_stderr, signing_key, storage};
+use anyhow::Context as _;
+use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use son7shop_actors::Shop;
+use son7shop_http::api::{self, Api};
+use son7shop_http::data_plane::Listeners;
+use son7shop_http::metrics::Metrics;
+use son7shop_http::settings::Settings;
+use son7shop_http::token::Tokens;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often figures are folded.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Lower than the arbiters': what runs behind the answers gives way to them.
+const CONTROL_NICE: i32 = 10;
+
+pub(crate) fn run(settings: &Settings, key: Option<&str>) -> anyhow::Result<ExitCode> {
+    log_to_stderr(settings)?;
+    settings.check_exposure()?;
+    raise_open_files();
+    let metrics = Metrics::install().context("metrics")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("control")
+        .on_thread_start(lower_priority)
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(settings, key, metrics))
+}
+
+async fn serve(settings: &Settings, key: Option<&str>, metrics: Metrics) -> anyhow::Result<ExitCode> {
+    // Before anything is promised: from here on both signals mean an orderly stop.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shop = tokio::select! {
+        shop = Shop::open(settings.shop(), storage()) => shop?,
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    };
+    let tokens = Tokens::of(&signing_key(settings, key)?)?;
+    let listeners = Listeners::bind(settings.listen, shop.arbiters().len())
+        .with_context(|| format!("listening on {}", settings.listen))?;
+    let address = listeners.address();
+    let api = Api { shop: shop.clone(), tokens, metrics: metrics.clone() };
+    let serving =
+        listeners.serve(shop.arbiters(), || TowerToHyperService::new(warp::service(api::routes(api.clone()))));
+    tokio::spawn(keep_metrics(metrics));
+    println!("listening on http://{address}");
+
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    tracing::info!("stopping: answering what was accepted");
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::error!("stopped at once, by a second signal");
+        std::process::exit(130);
+    });
+    let by = Instant::now() + Duration::from_secs(settings.stop_seconds.into());
+    shop.drain();
+    if !serving.stop(by.saturating_duration_since(Instant::now()) / 2).await {
+        tracing::warn!("some connections did not end in time");
+    }
+    shop.close(by.saturating_duration_since(Instant::now())).await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn keep_metrics(metrics: Metrics) {
+    let mut interval = tokio::time::interval(METRICS_UPKEEP);
+    loop {
+        interval.tick().await;
+        metrics.upkeep();
+    }
+}
+
+/// As many open files as the system lets us have: each connection is one.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the number of open files stays as it is");
+    }
+}
+
+fn lower_priority() {
+    // On Linux a priority is a thread's. One that stays as it is costs speed, nothing else.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), CONTROL_NICE);
+}

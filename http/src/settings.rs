@@ -1,0 +1,283 @@
+//! Settings: flag over environment over file over default, under the same names.
+//!
+//! Secrets come from the environment and are never printed.
+
+use clap::Args;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where the signing key comes from when it is not the data folder's own.
+pub const TOKEN_KEY: &str = "SON7_TOKEN_KEY";
+
+/// What can be set by flag or environment. `None`: not set there.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// A TOML file with the same settings (`listen = "…"`, `data_dir = "…"`)
+    #[arg(long, env = "SON7_CONFIG", global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, env = "SON7_LISTEN", global = true, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// The data folder [default: ./data]
+    #[arg(long, env = "SON7_DATA_DIR", global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// sqlite:PATH, mysql://USER:PASSWORD@HOST/NAME or mariadb://… [default: SQLite in the data folder]
+    #[arg(long, env = "SON7_DATABASE_URL", global = true, value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Partitions of a new data folder [default: half the cores, at least 1]
+    #[arg(long, env = "SON7_PARTITIONS", global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub partitions: Option<u16>,
+    /// Seconds that an unpaid order holds its units [default: 600]
+    #[arg(long, env = "SON7_HOLD_SECONDS", global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub hold_seconds: Option<u32>,
+    /// Orders under way at once in each partition [default: 8192]
+    #[arg(long, env = "SON7_ORDERS_MAX", global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub orders_max: Option<u32>,
+    /// Each partition's journal on disk, in MiB [default: 8192]
+    #[arg(long, env = "SON7_JOURNAL_LIMIT_MIB", global = true, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub journal_limit_mib: Option<u32>,
+    /// A journal segment, in MiB [default: 64]
+    #[arg(long, env = "SON7_SEGMENT_MIB", global = true, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub segment_mib: Option<u32>,
+    /// Seconds that stopping may take [default: 20]
+    #[arg(long, env = "SON7_STOP_SECONDS", global = true, value_name = "SECONDS")]
+    pub stop_seconds: Option<u32>,
+    /// What is logged, such as info or son7shop_actors=debug [default: info]
+    #[arg(long, env = "SON7_LOG", global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// What a file may set; anything else in it is an error.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    database_url: Option<String>,
+    partitions: Option<u16>,
+    hold_seconds: Option<u32>,
+    orders_max: Option<u32>,
+    journal_limit_mib: Option<u32>,
+    segment_mib: Option<u32>,
+    stop_seconds: Option<u32>,
+    log: Option<String>,
+}
+
+/// The settings in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The database; may hold a password.
+    pub database_url: String,
+    /// Partitions of a new data folder; `None`: as the folder says, or by the cores.
+    pub partitions: Option<u16>,
+    /// Seconds that an unpaid order holds its units.
+    pub hold_seconds: u32,
+    /// Orders under way at once in each partition.
+    pub orders_max: u32,
+    /// Each partition's journal on disk, in MiB.
+    pub journal_limit_mib: u32,
+    /// A journal segment, in MiB.
+    pub segment_mib: u32,
+    /// Seconds that stopping may take.
+    pub stop_seconds: u32,
+    /// What is logged.
+    pub log: String,
+    /// Whether the signing key comes from the environment.
+    pub own_key: bool,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("the settings file {path}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file says something that is no setting.
+    #[error("the settings file {path}")]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// Where and what.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// A value is out of its range.
+    #[error("{name} in {path} must be {range}")]
+    OutOfRange {
+        /// The setting.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What may be set.
+        range: &'static str,
+    },
+    /// Beyond loopback the key must be the operator's.
+    #[error(
+        "{listen} can be reached from elsewhere: set {TOKEN_KEY} to a key of your own (PEM), or listen on 127.0.0.1"
+    )]
+    KeyNeeded {
+        /// The address.
+        listen: SocketAddr,
+    },
+}
+
+impl Settings {
+    /// Flags and environment over the file over the defaults.
+    pub fn load(flags: &Flags, own_key: bool) -> Result<Self, SettingsError> {
+        let file = match &flags.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        let flags = flags.clone();
+        let data_dir = flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("./data"));
+        let in_folder = || format!("sqlite:{}", data_dir.join("son7shop.sqlite").display());
+        Ok(Self {
+            listen: flags.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            database_url: flags.database_url.or(file.database_url).unwrap_or_else(in_folder),
+            partitions: flags.partitions.or(file.partitions),
+            hold_seconds: flags.hold_seconds.or(file.hold_seconds).unwrap_or(600),
+            orders_max: flags.orders_max.or(file.orders_max).unwrap_or(8192),
+            journal_limit_mib: flags.journal_limit_mib.or(file.journal_limit_mib).unwrap_or(8192),
+            segment_mib: flags.segment_mib.or(file.segment_mib).unwrap_or(64),
+            stop_seconds: flags.stop_seconds.or(file.stop_seconds).unwrap_or(20),
+            log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            data_dir,
+            own_key,
+        })
+    }
+
+    /// Refuses what is not safe to serve with.
+    pub fn check_exposure(&self) -> Result<(), SettingsError> {
+        if self.listen.ip().is_loopback() || self.own_key {
+            return Ok(());
+        }
+        Err(SettingsError::KeyNeeded { listen: self.listen })
+    }
+
+    /// What the shop is opened with.
+    #[must_use]
+    pub fn shop(&self) -> son7shop_actors::Settings {
+        son7shop_actors::Settings {
+            data_dir: self.data_dir.clone(),
+            database_url: self.database_url.clone(),
+            partitions: self.partitions,
+            hold_millis: i64::from(self.hold_seconds) * 1000,
+            orders_max: self.orders_max,
+            journal_limit_bytes: u64::from(self.journal_limit_mib) << 20,
+            segment_bytes: u64::from(self.segment_mib) << 20,
+        }
+    }
+
+    /// The settings as a file would say them, the database's password hidden.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let partitions =
+            self.partitions.map_or("# partitions: as the data folder says".to_owned(), |n| format!("partitions = {n}"));
+        format!(
+            "listen = \"{}\"\ndata_dir = \"{}\"\ndatabase_url = \"{}\"\n{partitions}\nhold_seconds = {}\norders_max = {}\n\
+             journal_limit_mib = {}\nsegment_mib = {}\nstop_seconds = {}\nlog = \"{}\"\n# {TOKEN_KEY}: {}\n",
+            self.listen,
+            self.data_dir.display(),
+            without_password(&self.database_url),
+            self.hold_seconds,
+            self.orders_max,
+            self.journal_limit_mib,
+            self.segment_mib,
+            self.stop_seconds,
+            self.log,
+            if self.own_key { "set" } else { "not set; the data folder's own key, good for loopback only" },
+        )
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, SettingsError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+        let file: Self =
+            toml::from_str(&text).map_err(|source| SettingsError::Invalid { path: path.to_owned(), source })?;
+        let out_of_range = |name, range| Err(SettingsError::OutOfRange { name, path: path.to_owned(), range });
+        match file {
+            Self { partitions: Some(0 | 1025..), .. } => out_of_range("partitions", "1 to 1024"),
+            Self { hold_seconds: Some(0), .. } => out_of_range("hold_seconds", "at least 1"),
+            Self { orders_max: Some(0), .. } => out_of_range("orders_max", "at least 1"),
+            Self { journal_limit_mib: Some(0), .. } => out_of_range("journal_limit_mib", "at least 1"),
+            Self { segment_mib: Some(0 | 1025..), .. } => out_of_range("segment_mib", "1 to 1024"),
+            file => Ok(file),
+        }
+    }
+}
+
+/// The address without what stands between `:` and `@` of its authority.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or("");
+            format!("{scheme}://{user}:***@{host}{path}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flag_over_file_over_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.toml");
+        std::fs::write(&path, "hold_seconds = 30\norders_max = 7\n").unwrap();
+        let flags = Flags { config: Some(path), hold_seconds: Some(5), ..Flags::default() };
+        let settings = Settings::load(&flags, false).unwrap();
+        assert_eq!((settings.hold_seconds, settings.orders_max, settings.segment_mib), (5, 7, 64));
+        assert_eq!(settings.database_url, "sqlite:./data/son7shop.sqlite");
+    }
+
+    #[test]
+    fn a_file_with_a_wrong_line_is_refused_with_its_place() {
+        for (text, said) in
+            [("hold_second = 3", "hold_second"), ("partitions = 0", "1 to 1024"), ("listen = 3", "listen")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("shop.toml");
+            std::fs::write(&path, text).unwrap();
+            let error = Settings::load(&Flags { config: Some(path), ..Flags::default() }, false).unwrap_err();
+            let told = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+            assert!(told.contains(said) && told.contains("shop.toml"), "{told}");
+        }
+    }
+
+    #[test]
+    fn beyond_loopback_the_key_must_be_the_operators() {
+        let at = |listen: &str| Flags { listen: Some(listen.parse().unwrap()), ..Flags::default() };
+        let check = |listen: &str, own_key| Settings::load(&at(listen), own_key).unwrap().check_exposure().is_ok();
+        assert!(check("127.0.0.1:1", false) && check("[::1]:1", false) && check("0.0.0.0:1", true));
+        assert!(!check("0.0.0.0:1", false) && !check("[::]:1", false) && !check("10.0.0.1:1", false));
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("mysql://shop:s3cr:et@db:3306/shop", "mysql://shop:***@db:3306/shop"),
+            ("mysql://shop:a@b@db/shop", "mysql://shop:***@db/shop"),
+            ("mysql://db/shop", "mysql://db/shop"),
+            ("sqlite:./data/x", "sqlite:./data/x"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The disk limit: new orders are refused before it, what was promised still goes through.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod journal_support;
+
+use journal_support::{DATA, Shop, folder_of, open, options};
+use son7shop_persistence::journal::faults::{Call, MemoryStorage};
+use son7shop_persistence::journal::{
+    DataFolder, EVENT_OVERHEAD_BYTES, FolderOptions, Journal, JournalError, OpenHints, Recovered, removal, snapshot,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+const SEGMENT_BYTES: u64 = 16 * 1024;
+
+fn limited(storage: &MemoryStorage, segments: u64) -> DataFolder {
+    let options = FolderOptions { limit_bytes: segments * SEGMENT_BYTES, ..options(SEGMENT_BYTES) };
+    DataFolder::open(Arc::new(storage.clone()), Path::new(DATA), &options).unwrap()
+}
+
+fn write(shop: &mut Shop, journal: &mut Journal) {
+    for _ in 0..5 {
+        shop.step(|record| {
+            journal.append(record);
+        });
+    }
+    journal.commit().unwrap();
+}
+
+#[test]
+fn the_reserve_is_there_when_it_is_needed() {
+    let storage = MemoryStorage::new();
+    let data = limited(&storage, 6);
+    let Recovered { mut journal, .. } = open(&folder_of(&data), OpenHints::default()).unwrap();
+    let mut shop = Shop::new(1);
+    let reserve = 40 * (EVENT_OVERHEAD_BYTES + 80);
+    assert!(journal.room(reserve));
+    assert!(!journal.room(6 * SEGMENT_BYTES));
+    let mut batches = 0;
+    while journal.room(reserve) {
+        write(&mut shop, &mut journal);
+        journal.preparer().prepare_next().unwrap();
+        batches += 1;
+    }
+    assert!(batches > 30, "{batches}");
+    // Forty events, each in a frame of its own, still fit inside the limit.
+    let before = journal.lsn();
+    while journal.lsn().0 < before.0 + 40 {
+        shop.step(|record| {
+            journal.append(record);
+        });
+        journal.commit().unwrap();
+    }
+    assert!(folder_of(&data).disk_bytes() <= 6 * SEGMENT_BYTES, "{}", folder_of(&data).disk_bytes());
+}
+
+#[test]
+fn removal_makes_room_again() {
+    let storage = MemoryStorage::new();
+    let data = limited(&storage, 16);
+    let folder = folder_of(&data);
+    let Recovered { mut journal, .. } = open(&folder, OpenHints::default()).unwrap();
+    let mut shop = Shop::new(2);
+    for sealed in [2, 4] {
+        while journal.committed().segment <= sealed {
+            write(&mut shop, &mut journal);
+        }
+        snapshot::make(&folder, journal.committed(), 1).unwrap().unwrap();
+    }
+    assert!(journal.room(8 * 1024));
+    while journal.room(8 * 1024) {
+        write(&mut shop, &mut journal);
+    }
+    let committed = journal.committed();
+    assert!(removal::remove_below(&folder, committed, committed.position.lsn).unwrap().segments > 0);
+    assert!(journal.room(8 * 1024));
+}
+
+/// The disk is full although the limit is not reached: what is already made is what there is.
+#[test]
+fn a_full_disk_counts_only_what_is_made() {
+    let storage = MemoryStorage::new();
+    let data = limited(&storage, 1000);
+    let Recovered { mut journal, .. } = open(&folder_of(&data), OpenHints::default()).unwrap();
+    let mut shop = Shop::new(3);
+    assert!(journal.room(4 * SEGMENT_BYTES));
+    storage.fail(Call::Write, 1);
+    assert!(matches!(journal.preparer().prepare_next(), Err(JournalError::Io { .. })));
+    assert!(!journal.room(4 * SEGMENT_BYTES));
+    assert!(journal.room(1000) || journal.committed().offset > SEGMENT_BYTES / 2);
+    write(&mut shop, &mut journal);
+    assert!(journal.preparer().prepare_next().unwrap());
+    assert!(!journal.preparer().prepare_next().unwrap(), "it is there already");
+    assert!(journal.room(4 * SEGMENT_BYTES));
+}
+
+#[test]
+fn an_event_larger_than_a_segment_is_refused_and_the_journal_opens_again() {
+    use son7shop_engine::{Event, Record, Sku, Time};
+    let storage = MemoryStorage::new();
+    let data = limited(&storage, 10);
+    let folder = folder_of(&data);
+    let Recovered { mut journal, .. } = open(&folder, OpenHints::default()).unwrap();
+    let mut shop = Shop::new(3);
+    write(&mut shop, &mut journal);
+    let committed = journal.committed();
+    let sku = Sku::parse("a").unwrap();
+    let key = son7shop_engine::RequestKey { key: [9; 16], request: [9; 16] };
+    let reason = "x".repeat(20_000).into();
+    journal.append(&Record { at: Time(2_000_000_000_000), event: Event::StockAdjusted { sku, delta: 1, reason, key } });
+    assert!(matches!(journal.commit(), Err(JournalError::RecordTooLarge { .. })));
+    assert!(matches!(journal.commit(), Err(JournalError::Dead)));
+    assert_eq!(journal.committed(), committed);
+    let again = open(&folder, OpenHints { database: None, cut_at: Some(committed) }).unwrap();
+    assert_eq!(again.journal.committed().position, committed.position);
+    assert!(again.report.cut);
+}

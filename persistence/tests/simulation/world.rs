@@ -1,0 +1,448 @@
+//! The world around the partitions: who acts next, what is lost, late, doubled or torn,
+//! and what must be true whenever one looks.
+
+use crate::bugs::Bug;
+use crate::clients::Clients;
+use crate::node::{Answer, Ask, Node, Sender};
+use crate::oracle::{Broken, Checked, broken};
+use crate::participant::Participant;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use son7shop_engine::{Command, Lsn, OrderId, OrderStatus, PartStatus, PartitionId, Time};
+use son7shop_persistence::journal::faults::{Call, MemoryStorage};
+use son7shop_persistence::journal::{
+    DataFolder, FolderOptions, JournalError, MIN_SEGMENT_BYTES, PartitionFolder, removal, snapshot,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Things that happen in one history before it is brought to its end.
+const STEPS: u32 = 3_000;
+/// No message is later than this, in milliseconds: a process does not keep one for ever.
+const LATE_MAX_MILLIS: i64 = 1_500;
+/// What ended so long ago may be forgotten; later than every message and every customer.
+const FORGET_MILLIS: i64 = 7_000;
+/// Messages under way; more are not sent.
+const NET_MAX: usize = 40;
+
+/// A message under way.
+#[derive(Debug, Clone)]
+pub(crate) enum Letter {
+    Ask { to: PartitionId, from: Sender, ask: Ask },
+    Answer { to: Sender, answer: Answer },
+}
+
+/// How often things happened, so that a history in which nothing happens is noticed.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) events: u64,
+    pub(crate) baskets: u64,
+    pub(crate) refused: u64,
+    pub(crate) deaths: u64,
+    pub(crate) kills: u64,
+    pub(crate) crashes: u64,
+    pub(crate) failures: u64,
+    pub(crate) lost_events: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) removed: u64,
+    pub(crate) forgotten: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.baskets += other.baskets;
+        self.refused += other.refused;
+        self.deaths += other.deaths;
+        self.kills += other.kills;
+        self.crashes += other.crashes;
+        self.failures += other.failures;
+        self.lost_events += other.lost_events;
+        self.snapshots += other.snapshots;
+        self.removed += other.removed;
+        self.forgotten += other.forgotten;
+    }
+
+    /// Everything that can go wrong did, often.
+    pub(crate) fn is_wild(&self) -> bool {
+        let [many, some] = [
+            [self.events, self.baskets, self.deaths, self.kills, self.crashes, self.failures],
+            [self.lost_events, self.snapshots, self.removed, self.forgotten, self.baskets, self.refused],
+        ];
+        many.iter().all(|&count| count > 100) && some.iter().all(|&count| count > 50)
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) rng: SmallRng,
+    pub(crate) clock: i64,
+    /// The latest that the clock has shown.
+    pub(crate) latest: i64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) participants: Vec<Option<Participant>>,
+    pub(crate) clients: Clients,
+    pub(crate) net: Vec<(i64, Letter)>,
+    storage: MemoryStorage,
+    data: Option<DataFolder>,
+    segment_bytes: u64,
+    pub(crate) calm: bool,
+    pub(crate) counts: Counts,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let partitions: u16 = [1, 2, 2, 3, 3, 4][rng.random_range(0..6)];
+        let storage = MemoryStorage::new();
+        storage.seed(rng.random());
+        Self {
+            clock: 1_700_000_000_000,
+            latest: 1_700_000_000_000,
+            nodes: (0..partitions).map(|id| Node::new(PartitionId(id), bug)).collect(),
+            participants: (0..partitions).map(|_| None).collect(),
+            clients: Clients::new(partitions),
+            net: Vec::new(),
+            storage,
+            data: None,
+            segment_bytes: rng.random_range(MIN_SEGMENT_BYTES..4 * MIN_SEGMENT_BYTES),
+            calm: false,
+            counts: Counts::default(),
+            rng,
+        }
+    }
+
+    /// One whole history, to its end.
+    pub(crate) fn run(mut self) -> Result<Counts, Broken> {
+        self.live().map_err(|broken| Broken { what: format!("{}{}", broken.what, self.story(&broken.what)), ..broken })
+    }
+
+    /// What is written of the orders that `what` names, for whoever looks into a failure.
+    fn story(&self, what: &str) -> String {
+        let mut story = Vec::new();
+        for node in &self.nodes {
+            for (lsn, record) in (1..).zip(&node.written) {
+                let text = format!("{record:?}");
+                if what.split(' ').any(|word| word.len() == 36 && text.contains(word)) {
+                    story.push(format!("\n  partition {}, LSN {lsn}: {text}", node.id));
+                }
+            }
+        }
+        story.concat()
+    }
+
+    fn live(&mut self) -> Result<Counts, Broken> {
+        for at in 0..self.nodes.len() {
+            while !self.recover(at)? {}
+        }
+        let now = self.latest;
+        for (intent, to, ask) in self.clients.open_shop(&mut self.rng, now) {
+            self.net.push((now, Letter::Ask { to, from: Sender::Client(intent), ask }));
+        }
+        for _ in 0..STEPS {
+            self.step()?;
+            self.check_baskets()?;
+        }
+        self.finish()?;
+        Ok(self.counts)
+    }
+
+    fn pick(&mut self) -> usize {
+        self.rng.random_range(0..self.nodes.len())
+    }
+
+    fn step(&mut self) -> Checked {
+        self.advance();
+        let at = self.pick();
+        match self.rng.random_range(0..1000) {
+            0..120 => {
+                let (intent, to, ask) = self.clients.send(&mut self.rng, self.latest);
+                self.post(Letter::Ask { to, from: Sender::Client(intent), ask });
+                Ok(())
+            }
+            120..600 => self.deliver(),
+            600..730 => {
+                self.flush(at);
+                Ok(())
+            }
+            730..870 => self.participate(at),
+            870..890 => self.ask(at, Sender::Nobody, &Ask::Decide(Command::Tick)),
+            890..950 => self.maintain(at),
+            950..955 => {
+                self.trouble();
+                Ok(())
+            }
+            955..959 => {
+                self.die(at);
+                Ok(())
+            }
+            959 => {
+                let power = self.rng.random();
+                self.end_process(power);
+                Ok(())
+            }
+            _ => self.recover_one(),
+        }
+    }
+
+    /// Time goes on, in steps, now and then in a jump, now and then backwards.
+    fn advance(&mut self) {
+        self.clock += match self.rng.random_range(0..1200) {
+            0 => self.rng.random_range(1_000..12_000),
+            1..4 => -self.rng.random_range(1..500),
+            _ => self.rng.random_range(0..6),
+        };
+        self.latest = self.latest.max(self.clock);
+    }
+
+    fn post(&mut self, letter: Letter) {
+        if self.net.len() >= NET_MAX && !self.calm {
+            return;
+        }
+        if !self.calm && self.rng.random_ratio(1, 12) {
+            self.net.push((self.latest, letter.clone()));
+        }
+        self.net.push((self.latest, letter));
+    }
+
+    /// Any letter, not the oldest; some are lost.
+    pub(crate) fn deliver(&mut self) -> Checked {
+        if self.net.is_empty() {
+            return Ok(());
+        }
+        let at = self.rng.random_range(0..self.net.len());
+        let (sent, letter) = self.net.swap_remove(at);
+        let lost = !self.calm && self.rng.random_ratio(1, 25);
+        if lost || self.latest - sent > LATE_MAX_MILLIS {
+            return Ok(());
+        }
+        match letter {
+            Letter::Ask { to, from, ask } => self.ask(usize::from(to.0), from, &ask),
+            Letter::Answer { to: Sender::Client(intent), answer } => self.clients.hear(intent, &answer.told),
+            Letter::Answer { to: Sender::Participant { home, event, ask }, answer } => {
+                match &mut self.participants[usize::from(home.0)] {
+                    Some(participant) => participant.hear(event, ask, &answer.told),
+                    None => Ok(()),
+                }
+            }
+            Letter::Answer { to: Sender::Nobody, .. } => Ok(()),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, at: usize, from: Sender, ask: &Ask) -> Checked {
+        let answers = self.nodes[at].handle(Time(self.clock), from, ask)?;
+        self.send_answers(at, answers);
+        Ok(())
+    }
+
+    fn send_answers(&mut self, at: usize, answers: Vec<Answer>) {
+        for answer in answers {
+            self.nodes[at].told = self.nodes[at].told.max(answer.lsn);
+            if answer.to != Sender::Nobody {
+                self.post(Letter::Answer { to: answer.to, answer });
+            }
+        }
+    }
+
+    pub(crate) fn flush(&mut self, at: usize) {
+        let lived = self.nodes[at].owner.is_some();
+        let answers = self.nodes[at].flush();
+        self.counts.failures += u64::from(lived && self.nodes[at].owner.is_none());
+        self.send_answers(at, answers);
+    }
+
+    /// The stock participant of a home has a turn.
+    pub(crate) fn participate(&mut self, at: usize) -> Checked {
+        let Some(folder) = self.folder(at) else { return Ok(()) };
+        if self.participants[at].is_none() {
+            self.participants[at] = Participant::resume(PartitionId(u16::try_from(at).expect("few")), &folder)?;
+        }
+        if !self.calm && self.rng.random_ratio(1, 60) {
+            self.participants[at] = None;
+        }
+        let Some(participant) = &mut self.participants[at] else { return Ok(()) };
+        let frames = self.nodes[at].read(&folder, participant.read)?;
+        participant.follow(frames.into_iter().map(|(records, position)| (records, position.lsn)).collect());
+        if !self.calm && self.rng.random_ratio(1, 80) {
+            participant.give_up_waiting(self.rng.random_range(0..4));
+        }
+        for (to, from, ask) in participant.asks() {
+            if self.calm || self.rng.random_ratio(1, 2) {
+                self.post(Letter::Ask { to, from, ask });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn folder(&self, at: usize) -> Option<PartitionFolder> {
+        self.data.as_ref()?.partition(self.nodes[at].id)
+    }
+
+    /// Whatever is done beside selling. Any of it may fail: it is tried again later.
+    pub(crate) fn maintain(&mut self, at: usize) -> Checked {
+        let Some(folder) = self.folder(at) else { return Ok(()) };
+        let Some(owner) = &self.nodes[at].owner else { return Ok(()) };
+        let committed = owner.journal.committed();
+        match self.rng.random_range(0..6) {
+            0 => self.nodes[at].store(&folder)?,
+            1 => drop(owner.journal.preparer().prepare_next()),
+            2 => {
+                let made = snapshot::make(&folder, committed, 5);
+                self.counts.snapshots += u64::from(made.is_ok_and(|made| made.is_some()));
+            }
+            3 => {
+                if let Some(participant) = &mut self.participants[at]
+                    && !participant.store_cursor(&folder)
+                {
+                    self.participants[at] = None;
+                }
+            }
+            4 => {
+                let keep = self.kept(at);
+                if keep > Lsn(0)
+                    && let Ok(removed) = removal::remove_below(&folder, committed, keep)
+                {
+                    self.counts.removed += removed.segments;
+                }
+            }
+            _ => {
+                let (stored, ended_by) = (self.kept(at), Time(self.latest - FORGET_MILLIS));
+                let before = self.nodes[at].oracle.forgotten.len();
+                self.ask(at, Sender::Nobody, &Ask::Decide(Command::Forget { stored, ended_by }))?;
+                self.counts.forgotten += (self.nodes[at].oracle.forgotten.len() - before) as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// What everybody who follows the journal has.
+    fn kept(&self, at: usize) -> Lsn {
+        let database = self.nodes[at].database.map_or(Lsn(0), |position| position.lsn);
+        let settled = self.participants[at].as_ref().map_or(Lsn(0), |participant| participant.settled);
+        database.min(settled)
+    }
+
+    /// Something will fail, some calls from now.
+    fn trouble(&mut self) {
+        let n = self.rng.random_range(1..25);
+        match self.rng.random_range(0..6) {
+            0 => self.storage.stop_at(n),
+            1..4 => self.storage.fail(Call::Sync, n),
+            4 => self.storage.fail(Call::Write, n),
+            _ => self.storage.fail(Call::SyncDir, n.div_ceil(5)),
+        }
+    }
+
+    /// One owner dies, of a panic or of nothing; what it had not committed is gone.
+    fn die(&mut self, at: usize) {
+        let Some(owner) = self.nodes[at].owner.take() else { return };
+        self.counts.deaths += 1;
+        self.counts.lost_events += owner.journal.pending() as u64;
+        if self.rng.random() {
+            self.nodes[at].cut_at = Some(owner.journal.committed());
+        }
+    }
+
+    /// The process dies, or the machine loses power: every owner, participant and letter.
+    pub(crate) fn end_process(&mut self, power: bool) {
+        for node in &mut self.nodes {
+            if let Some(owner) = node.owner.take() {
+                self.counts.lost_events += owner.journal.pending() as u64;
+            }
+            node.cut_at = None;
+        }
+        self.participants.iter_mut().for_each(|participant| *participant = None);
+        self.net.clear();
+        self.data = None;
+        if power {
+            self.counts.crashes += 1;
+            self.storage.crash(self.rng.random());
+            self.storage.seed(self.rng.random());
+        } else {
+            self.counts.kills += 1;
+            self.storage.kill();
+        }
+    }
+
+    fn recover_one(&mut self) -> Checked {
+        let dead: Vec<usize> = (0..self.nodes.len()).filter(|&at| self.nodes[at].owner.is_none()).collect();
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let at = dead[self.rng.random_range(0..dead.len())];
+        if !self.recover(at)? && self.rng.random_ratio(1, 3) {
+            // A storage that fails again and again: the operator starts the process anew.
+            self.end_process(false);
+        }
+        Ok(())
+    }
+
+    /// Opens a partition's journal again; false: the storage failed.
+    pub(crate) fn recover(&mut self, at: usize) -> Result<bool, Broken> {
+        if self.data.is_none() {
+            let partitions = Some(u16::try_from(self.nodes.len()).expect("few"));
+            let options =
+                FolderOptions { segment_bytes: self.segment_bytes, ..FolderOptions::new(partitions, [7; 16]) };
+            match DataFolder::open(Arc::new(self.storage.clone()), Path::new("/shop"), &options) {
+                Ok(data) => self.data = Some(data),
+                Err(JournalError::Io { .. }) => return Ok(false),
+                Err(error) => return Err(broken("recovery", error.to_string())),
+            }
+        }
+        let Some(folder) = self.folder(at) else { return Err(broken("recovery", "a partition is missing")) };
+        if !self.nodes[at].recover(&folder, self.rng.random())? {
+            return Ok(false);
+        }
+        self.check_promises(at)?;
+        Ok(true)
+    }
+
+    /// No lost answer: what a customer was told is still so.
+    fn check_promises(&self, at: usize) -> Checked {
+        let node = &self.nodes[at];
+        for (order, told) in self.clients.promises.iter().filter(|(order, _)| order.home() == node.id) {
+            let status = node.oracle.orders.get(order).map(|known| known.status);
+            let kept = match (told, status) {
+                (_, None) => node.oracle.forgotten.contains(order),
+                (OrderStatus::Held, Some(_)) => true,
+                (told, Some(status)) => *told == status,
+            };
+            if !kept {
+                return Err(broken("no lost answer", format!("order {order} was {told:?}, and is {status:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// All or nothing, over partitions: a basket that is placed has every part, and a part
+    /// is sold only if its order is.
+    pub(crate) fn check_baskets(&self) -> Checked {
+        for home in &self.nodes {
+            for (id, known) in home.oracle.orders.iter().filter(|(_, known)| !known.asked.is_empty()) {
+                for &partition in &known.asked {
+                    self.check_part(*id, known.status, partition)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_part(&self, id: OrderId, order: OrderStatus, partition: PartitionId) -> Checked {
+        let oracle = &self.nodes[usize::from(partition.0)].oracle;
+        let part = oracle.parts.get(&id).map(|(status, _)| *status);
+        let forgotten = oracle.forgotten_parts.contains(&id);
+        let fits = match order {
+            OrderStatus::Opening => matches!(part, None | Some(PartStatus::Held)),
+            OrderStatus::Held => part == Some(PartStatus::Held),
+            OrderStatus::Confirmed => {
+                matches!(part, Some(PartStatus::Held | PartStatus::Confirmed)) || part.is_none() && forgotten
+            }
+            OrderStatus::Cancelled | OrderStatus::Expired => {
+                matches!(part, Some(PartStatus::Held | PartStatus::Released)) || part.is_none() && forgotten
+            }
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(broken("all or nothing", format!("order {id} is {order:?}, its part in {partition} is {part:?}")))
+    }
+}
