@@ -1,7 +1,7 @@
 //! What would happen: one small function for each command, each a list of early returns.
 
-use super::arena::Arena;
 use super::{Answer, Decision, Ended as Gone, KeyUse, Partition};
+use crate::arena::Arena;
 use crate::command::{Command, LineRequest, PartHold, PlaceOrder, Requester};
 use crate::event::{Ended, Event, Lines, Record, Role};
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
@@ -402,7 +402,7 @@ fn in_window(now: Time, sku: &Sku, terms: &SaleTerms) -> Result<(), Refusal> {
 
 fn within_limit(sale: &Sale, customer: &CustomerId, line: &LineRequest, before: u32) -> Result<(), Refusal> {
     let (limit, requested) = (sale.terms.per_customer_limit, line.quantity);
-    let taken = sale.taken_by(customer).saturating_add(before);
+    let taken = sale.taken.by(customer).saturating_add(before);
     // A sum that does not fit is above every limit.
     if taken.checked_add(requested).is_none_or(|units| units > limit) {
         return Err(Refusal::LimitReached { sku: line.sku.clone(), requested, taken, limit });

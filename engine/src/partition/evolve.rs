@@ -5,16 +5,15 @@
 //! passed over, its position is kept in [`Partition::misfit`], and [`crate::invariants`]
 //! tells. Each function here returns whether its event fitted.
 
-use super::arena::Arena;
 use super::decide::holder;
 use super::{Ended as Gone, KeyUse, Partition, ProductKey, has_id, hash_key, leads_from};
+use crate::arena::Arena;
 use crate::event::{Ended, Event, Record};
 use crate::ids::{CustomerId, OrderId, RequestKey, Sku};
 use crate::index::Index;
-use crate::map::{Map, hasher};
 use crate::money::Won;
 use crate::order::{Elsewhere, Line, Order, OrderStatus, Part, PartStatus, PricedLine};
-use crate::product::{Product, Sale, SaleTerms, Stock};
+use crate::product::{Product, Sale, SaleTerms, Stock, Taken};
 use crate::time::Time;
 use crate::{Lsn, PartRequest, PartitionId};
 use smallvec::SmallVec;
@@ -254,7 +253,7 @@ impl Partition {
         let sale = &mut self.products[at as usize].sale;
         match sale {
             Some(sale) if sale.number == number => sale.terms = terms,
-            _ => *sale = Some(Box::new(Sale { number, terms, taken: Map::with_hasher(hasher(seed)) })),
+            _ => *sale = Some(Box::new(Sale { number, terms, taken: Taken::new(seed) })),
         }
         true
     }
@@ -282,8 +281,7 @@ impl Partition {
             fits &= units <= product.stock.available();
             product.stock.held = product.stock.held.saturating_add(units);
             if let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) {
-                let counted = sale.taken.entry(customer.clone()).or_insert(0);
-                *counted = counted.saturating_add(line.quantity);
+                sale.taken.add(customer, line.quantity);
             }
             taken.push(Line { product: at, quantity: line.quantity, unit_price: line.unit_price, sale: line.sale });
         }
@@ -378,14 +376,8 @@ fn move_units(products: &mut [Product], customer: &CustomerId, lines: &[Line], t
             product.stock.sold = product.stock.sold.saturating_add(units);
             continue;
         }
-        let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) else { continue };
-        match sale.taken.get_mut(customer) {
-            Some(taken) if *taken > line.quantity => *taken -= line.quantity,
-            Some(taken) => {
-                fits &= *taken == line.quantity;
-                sale.taken.remove(customer);
-            }
-            None => fits = false,
+        if let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) {
+            fits &= sale.taken.give_back(customer, line.quantity);
         }
     }
     fits

@@ -1,11 +1,11 @@
 //! A partition: products, their stock, and the orders whose home they are. A value.
 
-mod arena;
 mod check;
 mod decide;
 mod evolve;
 mod image;
 
+use crate::arena::Arena;
 use crate::command::Command;
 use crate::event::Record;
 use crate::ids::{OrderId, PartitionId, RequestKey, Sku};
@@ -16,7 +16,6 @@ use crate::product::{Product, ProductView, Stock};
 use crate::refusal::Refusal;
 use crate::time::Time;
 use crate::{Lsn, order::PartStatus};
-use arena::Arena;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
