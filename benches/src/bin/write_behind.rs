@@ -144,6 +144,7 @@ struct PlainRow {
 }
 
 impl Work {
+    #[expect(clippy::cast_possible_wrap, reason = "small counts")]
     fn new(orders: usize, products: usize) -> Result<Self> {
         let start = Time(1_800_000_000_000);
         let skus = (0..products).map(|n| Sku::parse(&format!("product-{n:06}"))).collect::<Result<Vec<_>, _>>()?;
@@ -183,6 +184,11 @@ impl Work {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn rate(work: &Work, began: Instant) -> f64 {
+    work.orders.len() as f64 / began.elapsed().as_secs_f64()
+}
+
 fn position(lsn: usize) -> Position {
     Position { journal: JournalId([1; 16]), lsn: Lsn(lsn as u64), chain: [3; 32] }
 }
@@ -200,7 +206,7 @@ async fn by_store(url: &str, work: &Work) -> Result<f64> {
         at += records.len();
         store.apply(&Batch { partition: PartitionId(0), before, after: position(at), records }).await?;
     }
-    let rate = work.orders.len() as f64 / began.elapsed().as_secs_f64();
+    let rate = rate(work, began);
     store.close().await;
     Ok(rate)
 }
@@ -281,7 +287,7 @@ where
         }
         connection.execute("COMMIT").await?;
     }
-    let rate = work.rows.len() as f64 / began.elapsed().as_secs_f64();
+    let rate = rate(work, began);
     connection.close().await?;
     Ok(rate)
 }

@@ -5,7 +5,7 @@ use crate::store_support::history::{PARTITIONS, World, bring};
 use crate::store_support::{Contents, contents, execute, number, position, position_of, seeds};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use son7shop_engine::{Event, OrderStatus, PartStatus, PartitionId, Record};
+use son7shop_engine::{Event, OrderStatus, PartStatus, Partition, PartitionId, Record};
 use son7shop_persistence::JournalId;
 use son7shop_persistence::store::{Batch, StoreError};
 use std::time::Duration;
@@ -161,14 +161,13 @@ pub(super) async fn given_up(case: Case) {
                 let to = journal.len().min(at + rng.random_range(1..200));
                 let next = Batch { partition: PartitionId(partition), ..batch(journal, at, to) };
                 let limit = Duration::from_micros(rng.random_range(0..20_000));
-                match tokio::time::timeout(limit, case.store.apply(&next)).await {
-                    Ok(applied) => assert_eq!(applied.unwrap(), next.after),
-                    Err(_) => {
-                        let found = case.store.position(PartitionId(partition)).await.unwrap();
-                        assert!(found == next.before || found == Some(next.after));
-                        // COMMIT may still be on its way: the same batch, until it is there.
-                        assert_eq!(case.store.apply(&next).await.unwrap(), next.after);
-                    }
+                if let Ok(applied) = tokio::time::timeout(limit, case.store.apply(&next)).await {
+                    assert_eq!(applied.unwrap(), next.after);
+                } else {
+                    let found = case.store.position(PartitionId(partition)).await.unwrap();
+                    assert!(found == next.before || found == Some(next.after));
+                    // COMMIT may still be on its way: the same batch, until it is there.
+                    assert_eq!(case.store.apply(&next).await.unwrap(), next.after);
                 }
                 at = to;
             }
@@ -193,10 +192,10 @@ pub(super) async fn diverged(case: Case) {
 
 pub(super) async fn baskets(case: Case) {
     let mut world = World::new(8, 9);
-    while world.partitions.iter().flat_map(|partition| partition.opening_orders()).count() < 5 {
+    while world.partitions.iter().flat_map(Partition::opening_orders).count() < 5 {
         world.run(20);
     }
-    let opening: Vec<_> = world.partitions.iter().flat_map(|partition| partition.opening_orders()).collect();
+    let opening: Vec<_> = world.partitions.iter().flat_map(Partition::opening_orders).collect();
     let mut stored = Vec::new();
     for (partition, journal) in (0..PARTITIONS).zip(&world.journals) {
         bring(&*case.store, partition, journal, 0, || 50).await.unwrap();
