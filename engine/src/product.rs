@@ -2,7 +2,7 @@
 
 use crate::arena::Arena;
 use crate::ids::{CustomerId, Sku};
-use crate::index::Index;
+use crate::index::{Index, NameHash};
 use crate::money::Won;
 use crate::time::Time;
 use compact_str::CompactString;
@@ -81,7 +81,8 @@ impl Taken {
 
     /// Units of `customer`.
     pub(crate) fn by(&self, customer: &CustomerId) -> u32 {
-        self.place_of(customer).and_then(|at| self.units.get(at)).map_or(0, |(_, units)| *units)
+        let place = self.place_at(self.by_customer.hash(customer), customer);
+        place.and_then(|at| self.units.get(at)).map_or(0, |(_, units)| *units)
     }
 
     /// Every customer with their units, in no order.
@@ -93,29 +94,30 @@ impl Taken {
         if more == 0 {
             return;
         }
-        if let Some((_, units)) = self.place_of(customer).and_then(|at| self.units.get_mut(at)) {
+        let hash = self.by_customer.hash(customer);
+        if let Some((_, units)) = self.place_at(hash, customer).and_then(|at| self.units.get_mut(at)) {
             *units = units.saturating_add(more);
             return;
         }
         let at = self.units.insert((customer.clone(), more));
-        self.by_customer.insert(self.by_customer.hash(customer), at, |_| false);
+        self.by_customer.insert(hash, at, |_| false);
     }
 
     /// False if the customer had not as many; then none is left.
     pub(crate) fn give_back(&mut self, customer: &CustomerId, fewer: u32) -> bool {
-        let Some(at) = self.place_of(customer) else { return fewer == 0 };
+        let hash = self.by_customer.hash(customer);
+        let Some(at) = self.place_at(hash, customer) else { return fewer == 0 };
         let Some((_, units)) = self.units.get_mut(at) else { return false };
         let fits = *units >= fewer;
         *units = units.saturating_sub(fewer);
         if *units == 0 {
-            self.by_customer.remove(self.by_customer.hash(customer), |place| place == at);
+            self.by_customer.remove(hash, |place| place == at);
             self.units.remove(at);
         }
         fits
     }
 
-    fn place_of(&self, customer: &CustomerId) -> Option<u32> {
-        let hash = self.by_customer.hash(customer);
+    fn place_at(&self, hash: NameHash, customer: &CustomerId) -> Option<u32> {
         self.by_customer.get(hash, |at| self.units.get(at).is_some_and(|(known, _)| known == customer))
     }
 }
