@@ -19,10 +19,7 @@ impl Examiner<'_> {
     /// What the last round touched, a few older orders, and all stock.
     pub(crate) fn examine(&mut self, older: &[Wish]) {
         self.settle_unknown();
-        let touched: Vec<String> = self.books.touched.drain().collect();
-        for id in &touched {
-            self.look_at(id);
-        }
+        let touched = self.look_at_touched();
         let again: Vec<Wish> = touched
             .iter()
             .filter_map(|id| self.books.orders.get(id))
@@ -37,6 +34,15 @@ impl Examiner<'_> {
             self.look_at(&id);
         }
         self.compare_stock();
+    }
+
+    /// Every order that the last round touched, and which they are.
+    pub(crate) fn look_at_touched(&mut self) -> Vec<String> {
+        let touched: Vec<String> = self.books.touched.drain().collect();
+        for id in &touched {
+            self.look_at(id);
+        }
+        touched
     }
 
     /// What was sent without an answer is sent again under its key, until there is one.
@@ -117,11 +123,7 @@ impl Examiner<'_> {
     }
 
     /// The parts of a basket are settled behind its answer, so that stock is asked until it fits.
-    /// Orders that are wrong already make it wrong, too.
     fn compare_stock(&mut self) {
-        if !self.books.findings.is_empty() {
-            return;
-        }
         let expected = self.books.expected();
         let by = Instant::now() + Duration::from_secs(20);
         loop {

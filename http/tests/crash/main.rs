@@ -83,16 +83,20 @@ impl Bench {
         }
     }
 
-    fn examine(&mut self, program: &Program, round: u64, all: bool) {
+    fn examiner(&mut self, program: &Program) -> Examiner<'_> {
         let address = program.address();
-        let mut chance = Chance::new(self.seed, &[round, 1]);
-        let older: Vec<Wish> = (0..OLDER).filter_map(|_| chance.one(&self.wishes).cloned()).collect();
-        let new: Vec<String> = self.books.touched.iter().cloned().collect();
-        let mut examiner = Examiner {
+        Examiner {
             admin: Caller::new(address, &self.admin),
             customers: self.customers.iter().map(|token| Caller::new(address, token)).collect(),
             books: &mut self.books,
-        };
+        }
+    }
+
+    fn examine(&mut self, program: &Program, round: u64, all: bool) {
+        let mut chance = Chance::new(self.seed, &[round, 1]);
+        let older: Vec<Wish> = (0..OLDER).filter_map(|_| chance.one(&self.wishes).cloned()).collect();
+        let new: Vec<String> = self.books.touched.iter().cloned().collect();
+        let mut examiner = self.examiner(program);
         examiner.examine(&older);
         if all {
             examiner.compare_all();
@@ -157,7 +161,7 @@ fn a_disk_that_lies_is_found_out() {
         let database = bench.place.beside(&format!("after-{round}.sqlite"));
         bench.place.set("SON7_DATABASE_URL", &format!("sqlite:{}", database.display()));
         let program = bench.place.start();
-        bench.examine(&program, round, false);
+        bench.examiner(&program).look_at_touched();
         program.kill().unwrap();
         if bench.books.findings.iter().any(|finding| matches!(finding, Finding::Lost { .. })) {
             return;
