@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::{Caller, Place, code, number, stop, until};
+use support::{Caller, Chance, Place, code, number, seed, stop, until};
 
 /// Connections that buy.
 const BUYERS: usize = 8;
@@ -21,6 +21,8 @@ const BUYERS: usize = 8;
 const ORDERS_PER_SECOND: u32 = 300;
 /// Seconds that the database stays away without another number.
 const AWAY_SECONDS: u64 = 3;
+/// Kills of the database after that.
+const KILLS: usize = 3;
 
 /// A shop whose database is on a server of its own.
 struct Bench {
@@ -127,6 +129,7 @@ fn a_database_that_is_stopped_and_killed_holds_nobody_up() {
     let bench = Bench::on(&server);
     let address = bench.program.address();
     let mut admin = bench.admin();
+    let mut chance = Chance::new(seed(), &[]);
     let acknowledged = bench.sell(|| {
         until("write-behind", || lag(address) < 500.0 && listed(&mut admin).len() > 200);
         server.stop().unwrap();
@@ -139,7 +142,13 @@ fn a_database_that_is_stopped_and_killed_holds_nobody_up() {
         until("catching up", || lag(address) < grown);
         server.kill().unwrap();
         server.start_again().unwrap();
-        std::thread::sleep(Duration::from_millis(500));
+        // And killed at moments of steady work, when some transaction is under way as often as not.
+        for _ in 0..KILLS {
+            until("catching up", || lag(address) < 200.0);
+            std::thread::sleep(Duration::from_millis(chance.within(1, 40)));
+            server.kill().unwrap();
+            server.start_again().unwrap();
+        }
     });
     until("the lag's end", || lag(address) == 0.0);
     assert_eq!(listed(&mut admin), acknowledged);

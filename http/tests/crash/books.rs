@@ -56,6 +56,8 @@ pub(crate) struct Books {
     /// Orders that the last crash may have touched.
     pub(crate) touched: HashSet<String>,
     pub(crate) findings: Vec<Finding>,
+    /// Things sent that were not answered.
+    pub(crate) doubts: u64,
 }
 
 impl Books {
@@ -68,6 +70,12 @@ impl Books {
     /// Enters what one connection saw.
     pub(crate) fn enter(&mut self, happened: Vec<Happened>) {
         for one in happened {
+            let in_doubt = match &one {
+                Happened::Order(_, fate) => *fate == Fate::Unknown,
+                Happened::End(_, _, fate) | Happened::Stock(_, fate) => *fate == Fate::Unknown,
+                Happened::Unexpected(_) => false,
+            };
+            self.doubts += u64::from(in_doubt);
             match one {
                 Happened::Order(wish, fate) => self.enter_order(wish, fate),
                 Happened::End(id, end, fate) => self.enter_end(&id, end, &fate),

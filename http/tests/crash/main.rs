@@ -129,7 +129,10 @@ fn rounds(mut bench: Bench, rounds: u64) {
     }
     stop(program);
     bench.place.verify();
-    println!("{rounds} rounds, {} orders, {:.1} s", bench.books.orders.len(), began.elapsed().as_secs_f64());
+    let (orders, doubts) = (bench.books.orders.len(), bench.books.doubts);
+    println!("{rounds} rounds, {orders} orders, {doubts} answers cut off, {:.1} s", began.elapsed().as_secs_f64());
+    // Or every kill came before the load, or after it.
+    assert!(orders as u64 > rounds && doubts > rounds, "there was no load to speak of");
 }
 
 #[test]
