@@ -103,7 +103,7 @@ fn buy_steadily(address: SocketAddr, token: &str, buyer: usize, ends: &AtomicBoo
 /// Events that are on disk and not in the database.
 fn lag(address: SocketAddr) -> f64 {
     let metrics = Metrics::of(address).unwrap();
-    metrics.get("son7_write_behind_lag_events").expect("the metric is there")
+    metrics.get("son7_write_behind_lag_events").unwrap()
 }
 
 /// Every order, as the list has it, by id.

@@ -44,6 +44,7 @@ impl Assortment {
 
 /// What of an order never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the API's names")]
 pub(crate) struct Placed {
     /// Its id.
     pub(crate) id: String,
@@ -305,11 +306,8 @@ pub(crate) fn fate<T>(
     refusals: &[&str],
     read: impl FnOnce(&Response) -> Option<T>,
 ) -> Result<Fate<T>, String> {
-    let response = match answer {
-        Ok(response) => response,
-        // Not even sent: but the same key may have been sent before.
-        Err(_) => return Ok(Fate::Unknown),
-    };
+    // Not even sent, perhaps: but the same key may have been sent before.
+    let Ok(response) = answer else { return Ok(Fate::Unknown) };
     let unexpected = || format!("{}: {}", response.status, response.text());
     if response.status == done {
         return read(&response).map(Fate::Done).ok_or_else(unexpected);

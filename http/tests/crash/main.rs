@@ -140,7 +140,7 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     rounds(Bench::new(), number("SON7_CRASH_ROUNDS", ROUNDS));
 }
 
-#[cfg(feature = "faults")]
+#[cfg_attr(not(feature = "faults"), ignore = "needs --features faults")]
 #[test]
 fn nothing_acknowledged_is_lost_with_what_was_not_synced() {
     let mut bench = Bench::new();
@@ -151,7 +151,7 @@ fn nothing_acknowledged_is_lost_with_what_was_not_synced() {
 /// The comparison can fail: a disk that acknowledges before it has synced loses orders, and
 /// they are found. Each round has a database of its own, or the shop would refuse to start
 /// with a journal that is behind it.
-#[cfg(feature = "faults")]
+#[cfg_attr(not(feature = "faults"), ignore = "needs --features faults")]
 #[test]
 fn a_disk_that_lies_is_found_out() {
     let mut bench = Bench::new();
