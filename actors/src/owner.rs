@@ -28,6 +28,10 @@ use tokio::sync::{oneshot, watch};
 
 /// How often deadlines are looked at when nobody asks for anything.
 const TICK: Duration = Duration::from_millis(100);
+/// Events of an open batch after which it is flushed at once. A sync shared by this many
+/// costs each next to nothing; a larger batch costs its first callers the wait, and the
+/// caches whatever its last ones bring.
+const BATCH_EVENTS_MAX: usize = 256;
 /// Bytes of an open batch after which it is flushed at once.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Order events that the database does not have yet, kept for lists. Beyond it, lists
@@ -273,7 +277,7 @@ impl Owner {
 
     /// Sees to it that the open batch is flushed.
     fn after(&mut self, ctx: &mut Context<Self>) {
-        if self.journal.pending_bytes() >= BATCH_BYTES_MAX {
+        if self.journal.pending() >= BATCH_EVENTS_MAX || self.journal.pending_bytes() >= BATCH_BYTES_MAX {
             return self.flush(ctx);
         }
         if self.journal.pending() > 0 && !self.flushing {

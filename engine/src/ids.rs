@@ -25,9 +25,16 @@ pub enum IdError {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $max:literal, $punctuation:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(CompactString);
+
+        /// The bytes alone: an id is never part of a longer key.
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write(self.0.as_bytes());
+            }
+        }
 
         impl $name {
             /// The longest id, in characters; the width of the database's column.

@@ -9,6 +9,7 @@
 //! know another crate of ours. Time, ids and hash seeds come in as arguments, so the
 //! same commands give the same events, byte for byte.
 
+mod arena;
 pub mod basket;
 mod command;
 mod event;

@@ -1,7 +1,8 @@
 //! Products: what an owner keeps of each, its stock and its sale.
 
+use crate::arena::Arena;
 use crate::ids::{CustomerId, Sku};
-use crate::map::Map;
+use crate::index::Index;
 use crate::money::Won;
 use crate::time::Time;
 use compact_str::CompactString;
@@ -61,15 +62,61 @@ pub(crate) struct Sale {
     pub number: u32,
     /// What was set.
     pub terms: SaleTerms,
-    /// Units held or bought by each customer; no entry is zero.
-    pub(crate) taken: Map<CustomerId, u32>,
+    /// Units held or bought by each customer.
+    pub taken: Taken,
 }
 
-impl Sale {
-    /// Units that `customer` holds or has bought in this sale.
-    #[must_use]
-    pub(crate) fn taken_by(&self, customer: &CustomerId) -> u32 {
-        self.taken.get(customer).copied().unwrap_or(0)
+/// Units by customer; none has zero.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    by_customer: Index,
+    units: Arena<(CustomerId, u32)>,
+}
+
+impl Taken {
+    /// Nobody has any; `seed` as for the maps.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { by_customer: Index::new(seed), units: Arena::new() }
+    }
+
+    /// Units of `customer`.
+    pub(crate) fn by(&self, customer: &CustomerId) -> u32 {
+        self.place_of(customer).and_then(|at| self.units.get(at)).map_or(0, |(_, units)| *units)
+    }
+
+    /// Every customer with their units, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(CustomerId, u32)> {
+        self.units.iter()
+    }
+
+    pub(crate) fn add(&mut self, customer: &CustomerId, more: u32) {
+        if more == 0 {
+            return;
+        }
+        if let Some((_, units)) = self.place_of(customer).and_then(|at| self.units.get_mut(at)) {
+            *units = units.saturating_add(more);
+            return;
+        }
+        let at = self.units.insert((customer.clone(), more));
+        self.by_customer.insert(self.by_customer.hash(customer), at, |_| false);
+    }
+
+    /// False if the customer had not as many; then none is left.
+    pub(crate) fn give_back(&mut self, customer: &CustomerId, fewer: u32) -> bool {
+        let Some(at) = self.place_of(customer) else { return fewer == 0 };
+        let Some((_, units)) = self.units.get_mut(at) else { return false };
+        let fits = *units >= fewer;
+        *units = units.saturating_sub(fewer);
+        if *units == 0 {
+            self.by_customer.remove(self.by_customer.hash(customer), |place| place == at);
+            self.units.remove(at);
+        }
+        fits
+    }
+
+    fn place_of(&self, customer: &CustomerId) -> Option<u32> {
+        let hash = self.by_customer.hash(customer);
+        self.by_customer.get(hash, |at| self.units.get(at).is_some_and(|(known, _)| known == customer))
     }
 }
 

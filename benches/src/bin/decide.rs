@@ -14,6 +14,10 @@ use son7shop_engine::{
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+/// The shop's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Orders between two looks at the clock; their commands fit the second-level cache's neighbourhood.
 const CHUNK: u64 = 4096;
 const CUSTOMERS: u64 = 100_000;

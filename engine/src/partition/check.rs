@@ -31,7 +31,7 @@ impl Partition {
                 return Err(Violation::Sold { sku, sold: stock.sold, ordered: ordered.sold });
             }
             let counted =
-                product.sale.as_ref().map_or(0, |sale| sale.taken.values().map(|units| u64::from(*units)).sum());
+                product.sale.as_ref().map_or(0, |sale| sale.taken.iter().map(|(_, units)| u64::from(*units)).sum());
             if counted < ordered.in_sale {
                 return Err(Violation::Limits { sku, counted, ordered: ordered.in_sale });
             }

@@ -1,9 +1,9 @@
 //! What would happen: one small function for each command, each a list of early returns.
 
-use super::arena::Arena;
 use super::{Answer, Decision, Ended as Gone, KeyUse, Partition};
+use crate::arena::Arena;
 use crate::command::{Command, LineRequest, PartHold, PlaceOrder, Requester};
-use crate::event::{Ended, Event, Lines, Role};
+use crate::event::{Ended, Event, Lines, Record, Role};
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::money::Won;
 use crate::order::{Line, Order, OrderStatus, OrderView, PartStatus, PricedLine, PricedLines};
@@ -12,43 +12,46 @@ use crate::refusal::Refusal;
 use crate::time::Time;
 use crate::{Lsn, product::Sale};
 use compact_str::CompactString;
-use smallvec::smallvec;
 use std::cmp::Reverse;
 
 /// The most things that one [`Event::Forgotten`] makes a partition forget: selling waits meanwhile.
 const FORGET_AT_ONCE: usize = 4096;
 
-fn accept(event: Event, answer: Answer) -> Decision {
-    Decision::Accept(smallvec![event], answer)
+#[inline]
+fn accept(at: Time, event: Event, answer: Answer) -> Decision {
+    Decision::Accept(Record { at, event }, answer)
 }
 
 impl Partition {
     /// Says what `command` would do at `now`. Looks, never changes anything.
     #[must_use]
     pub fn decide(&self, now: Time, command: &Command) -> Decision {
-        let now = now.max(self.time);
+        self.decided(now.max(self.time), command).unwrap_or_else(Decision::Refuse)
+    }
+
+    /// The same, for a `now` that is not before the last event.
+    pub(super) fn decided(&self, now: Time, command: &Command) -> Result<Decision, Refusal> {
         if self.due(now).is_some() {
-            return Decision::Overdue;
+            return Ok(Decision::Overdue);
         }
-        let decided = match command {
+        match command {
             Command::PlaceOrder(place) => self.place_order(now, place),
             Command::CancelOrder { order, by } => self.cancel_order(now, *order, by),
             Command::ConfirmOrder { order } => self.confirm_order(now, *order),
             Command::CreateProduct { sku, name, price, on_hand, key } => {
-                self.create_product(sku, name, *price, *on_hand, *key)
+                self.create_product(now, sku, name, *price, *on_hand, *key)
             }
-            Command::AdjustStock { sku, delta, reason, key } => self.adjust_stock(sku, *delta, reason, *key),
-            Command::SetSale { sku, terms } => self.set_sale(sku, terms),
-            Command::DeleteSale { sku } => self.delete_sale(sku),
-            Command::AcceptParts { order, parts } => self.accept_parts(*order, parts),
-            Command::RefuseParts { order, .. } => self.refuse_parts(*order),
+            Command::AdjustStock { sku, delta, reason, key } => self.adjust_stock(now, sku, *delta, reason, *key),
+            Command::SetSale { sku, terms } => self.set_sale(now, sku, terms),
+            Command::DeleteSale { sku } => self.delete_sale(now, sku),
+            Command::AcceptParts { order, parts } => self.accept_parts(now, *order, parts),
+            Command::RefuseParts { order, .. } => self.refuse_parts(now, *order),
             Command::HoldPart(part) => self.hold_part(now, part),
-            Command::ReleasePart { order } => self.release_part(*order),
-            Command::ConfirmPart { order } => self.confirm_part(*order),
+            Command::ReleasePart { order } => self.release_part(now, *order),
+            Command::ConfirmPart { order } => self.confirm_part(now, *order),
             Command::Tick => Ok(Decision::Repeat(Answer::Done)),
-            Command::Forget { stored, ended_by } => Ok(self.forget(*stored, *ended_by)),
-        };
-        decided.unwrap_or_else(Decision::Refuse)
+            Command::Forget { stored, ended_by } => Ok(self.forget(now, *stored, *ended_by)),
+        }
     }
 
     /// The end of the hold whose deadline has come; the earliest of them.
@@ -80,7 +83,7 @@ impl Partition {
             id: place.id,
             customer: place.customer.clone(),
             status: OrderStatus::Held,
-            lines: lines.clone(),
+            lines: copied(&lines),
             total,
             placed_at: now,
             deadline,
@@ -89,11 +92,15 @@ impl Partition {
         };
         let (id, customer, key) = (place.id, place.customer.clone(), place.key);
         if place.parts.is_empty() {
-            return Ok(accept(Event::OrderPlaced { id, customer, key, lines, total, deadline }, Answer::Order(view)));
+            return Ok(accept(
+                now,
+                Event::OrderPlaced { id, customer, key, lines, total, deadline },
+                Answer::Order(view),
+            ));
         }
         view.status = OrderStatus::Opening;
         let parts = place.parts.clone();
-        Ok(accept(Event::OrderOpened { id, customer, key, lines, parts, deadline }, Answer::Order(view)))
+        Ok(accept(now, Event::OrderOpened { id, customer, key, lines, parts, deadline }, Answer::Order(view)))
     }
 
     fn repeat_order(&self, used: KeyUse, key: &RequestKey) -> Result<Decision, Refusal> {
@@ -157,7 +164,7 @@ impl Partition {
             OrderStatus::Held => {
                 let role = if *by == Requester::Admin { Role::Admin } else { Role::Customer };
                 let view = self.ended_view(order, OrderStatus::Cancelled, now);
-                Ok(accept(Event::OrderCancelled { ended: self.end_of(order), by: role }, Answer::Order(view)))
+                Ok(accept(now, Event::OrderCancelled { ended: self.end_of(order), by: role }, Answer::Order(view)))
             }
             OrderStatus::Cancelled => Ok(Decision::Repeat(Answer::Order(self.view(order)))),
             status => Err(Refusal::WrongState { status }),
@@ -169,7 +176,7 @@ impl Partition {
         match order.status {
             OrderStatus::Held => {
                 let view = self.ended_view(order, OrderStatus::Confirmed, now);
-                Ok(accept(Event::OrderConfirmed(self.end_of(order)), Answer::Order(view)))
+                Ok(accept(now, Event::OrderConfirmed(self.end_of(order)), Answer::Order(view)))
             }
             OrderStatus::Confirmed => Ok(Decision::Repeat(Answer::Order(self.view(order)))),
             status => Err(Refusal::WrongState { status }),
@@ -178,6 +185,7 @@ impl Partition {
 
     fn create_product(
         &self,
+        now: Time,
         sku: &Sku,
         name: &CompactString,
         price: Won,
@@ -196,11 +204,12 @@ impl Partition {
         let stock = Stock { supplied: on_hand, held: 0, sold: 0 };
         let view = ProductView { sku: sku.clone(), name: name.clone(), price, stock, sale: None };
         let event = Event::ProductCreated { sku: sku.clone(), name: name.clone(), price, on_hand, key };
-        Ok(accept(event, Answer::Product(view)))
+        Ok(accept(now, event, Answer::Product(view)))
     }
 
     fn adjust_stock(
         &self,
+        now: Time,
         sku: &Sku,
         delta: i64,
         reason: &CompactString,
@@ -218,7 +227,7 @@ impl Partition {
         }
         let view = ProductView { stock: Stock { supplied, ..stock }, ..product.view() };
         let event = Event::StockAdjusted { sku: sku.clone(), delta, reason: reason.clone(), key };
-        Ok(accept(event, Answer::Product(view)))
+        Ok(accept(now, event, Answer::Product(view)))
     }
 
     /// The earlier answer to a product's or an adjustment's key: the stock as it was then.
@@ -237,7 +246,7 @@ impl Partition {
         })
     }
 
-    fn set_sale(&self, sku: &Sku, terms: &SaleTerms) -> Result<Decision, Refusal> {
+    fn set_sale(&self, now: Time, sku: &Sku, terms: &SaleTerms) -> Result<Decision, Refusal> {
         let product = self.require(sku)?;
         let view = ProductView { sale: Some(*terms), ..product.view() };
         let number = match &product.sale {
@@ -245,19 +254,24 @@ impl Partition {
             Some(sale) => sale.number,
             None => self.sales + 1,
         };
-        Ok(accept(Event::SaleSet { sku: sku.clone(), terms: *terms, number }, Answer::Product(view)))
+        Ok(accept(now, Event::SaleSet { sku: sku.clone(), terms: *terms, number }, Answer::Product(view)))
     }
 
-    fn delete_sale(&self, sku: &Sku) -> Result<Decision, Refusal> {
+    fn delete_sale(&self, now: Time, sku: &Sku) -> Result<Decision, Refusal> {
         let product = self.require(sku)?;
         if product.sale.is_none() {
             return Err(Refusal::NoSale { sku: sku.clone() });
         }
         let view = ProductView { sale: None, ..product.view() };
-        Ok(accept(Event::SaleDeleted { sku: sku.clone() }, Answer::Product(view)))
+        Ok(accept(now, Event::SaleDeleted { sku: sku.clone() }, Answer::Product(view)))
     }
 
-    fn accept_parts(&self, id: OrderId, parts: &[(PartitionId, Vec<PricedLine>)]) -> Result<Decision, Refusal> {
+    fn accept_parts(
+        &self,
+        now: Time,
+        id: OrderId,
+        parts: &[(PartitionId, Vec<PricedLine>)],
+    ) -> Result<Decision, Refusal> {
         let order = self.find_order(id).ok_or(Refusal::UnknownOrder { order: id })?;
         match order.status {
             OrderStatus::Opening => {}
@@ -275,13 +289,13 @@ impl Partition {
         view.lsn = self.lsn.next();
         view.total = total_of(&view.lines).ok_or(Refusal::TotalTooLarge)?;
         let event = Event::BasketPlaced { id, parts: parts.to_vec(), total: view.total };
-        Ok(accept(event, Answer::Order(view)))
+        Ok(accept(now, event, Answer::Order(view)))
     }
 
-    fn refuse_parts(&self, id: OrderId) -> Result<Decision, Refusal> {
+    fn refuse_parts(&self, now: Time, id: OrderId) -> Result<Decision, Refusal> {
         let order = self.find_order(id).ok_or(Refusal::UnknownOrder { order: id })?;
         match order.status {
-            OrderStatus::Opening => Ok(accept(Event::OrderRefused(self.end_of(order)), Answer::Done)),
+            OrderStatus::Opening => Ok(accept(now, Event::OrderRefused(self.end_of(order)), Answer::Done)),
             status => Err(Refusal::WrongState { status }),
         }
     }
@@ -299,16 +313,16 @@ impl Partition {
         let (lines, _) = self.price_lines(now, &part.customer, &part.lines)?;
         let lines = lines.into_vec();
         let event = Event::PartHeld { order: part.order, customer: part.customer.clone(), lines: lines.clone() };
-        Ok(accept(event, Answer::Part(lines)))
+        Ok(accept(now, event, Answer::Part(lines)))
     }
 
-    fn release_part(&self, order: OrderId) -> Result<Decision, Refusal> {
+    fn release_part(&self, now: Time, order: OrderId) -> Result<Decision, Refusal> {
         match self.parts.get(&order) {
-            None => Ok(accept(Event::PartReleased { order, lines: Lines::new() }, Answer::Done)),
+            None => Ok(accept(now, Event::PartReleased { order, lines: Lines::new() }, Answer::Done)),
             Some(part) => match part.status {
                 PartStatus::Held => {
                     let lines = self.units(&part.lines);
-                    Ok(accept(Event::PartReleased { order, lines }, Answer::Done))
+                    Ok(accept(now, Event::PartReleased { order, lines }, Answer::Done))
                 }
                 PartStatus::Released => Ok(Decision::Repeat(Answer::Done)),
                 PartStatus::Confirmed => Err(Refusal::PartEnded),
@@ -316,21 +330,21 @@ impl Partition {
         }
     }
 
-    fn confirm_part(&self, order: OrderId) -> Result<Decision, Refusal> {
+    fn confirm_part(&self, now: Time, order: OrderId) -> Result<Decision, Refusal> {
         let part = self.parts.get(&order).ok_or(Refusal::UnknownOrder { order })?;
         match part.status {
             PartStatus::Held => {
                 let lines = self.units(&part.lines);
-                Ok(accept(Event::PartConfirmed { order, lines }, Answer::Done))
+                Ok(accept(now, Event::PartConfirmed { order, lines }, Answer::Done))
             }
             PartStatus::Confirmed => Ok(Decision::Repeat(Answer::Done)),
             PartStatus::Released => Err(Refusal::PartEnded),
         }
     }
 
-    fn forget(&self, stored: Lsn, ended_by: Time) -> Decision {
+    fn forget(&self, now: Time, stored: Lsn, ended_by: Time) -> Decision {
         match self.forgettable(stored, ended_by).last() {
-            Some((_, through, _)) => accept(Event::Forgotten { through: *through }, Answer::Done),
+            Some((_, through, _)) => accept(now, Event::Forgotten { through: *through }, Answer::Done),
             None => Decision::Repeat(Answer::Done),
         }
     }
@@ -388,7 +402,7 @@ fn in_window(now: Time, sku: &Sku, terms: &SaleTerms) -> Result<(), Refusal> {
 
 fn within_limit(sale: &Sale, customer: &CustomerId, line: &LineRequest, before: u32) -> Result<(), Refusal> {
     let (limit, requested) = (sale.terms.per_customer_limit, line.quantity);
-    let taken = sale.taken_by(customer).saturating_add(before);
+    let taken = sale.taken.by(customer).saturating_add(before);
     // A sum that does not fit is above every limit.
     if taken.checked_add(requested).is_none_or(|units| units > limit) {
         return Err(Refusal::LimitReached { sku: line.sku.clone(), requested, taken, limit });
@@ -405,6 +419,14 @@ fn units_of(sku: &Sku, lines: &[LineRequest]) -> u32 {
 pub(super) fn holder<'a>(orders: &'a Arena<Order>, hold: &(Time, OrderId, u32)) -> Option<&'a Order> {
     let (deadline, id, at) = *hold;
     orders.get(at).filter(|order| order.id == id && order.deadline == deadline && order.status.holds_units())
+}
+
+/// A copy; most orders have one line, and it needs no loop.
+fn copied(lines: &PricedLines) -> PricedLines {
+    match &lines[..] {
+        [line] => PricedLines::from_buf([line.clone()]),
+        _ => lines.clone(),
+    }
 }
 
 fn total_of(lines: &[PricedLine]) -> Option<Won> {

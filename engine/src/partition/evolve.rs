@@ -5,16 +5,15 @@
 //! passed over, its position is kept in [`Partition::misfit`], and [`crate::invariants`]
 //! tells. Each function here returns whether its event fitted.
 
-use super::arena::Arena;
 use super::decide::holder;
 use super::{Ended as Gone, KeyUse, Partition, ProductKey, has_id, hash_key, leads_from};
+use crate::arena::Arena;
 use crate::event::{Ended, Event, Record};
 use crate::ids::{CustomerId, OrderId, RequestKey, Sku};
 use crate::index::Index;
-use crate::map::{Map, hasher};
 use crate::money::Won;
 use crate::order::{Elsewhere, Line, Order, OrderStatus, Part, PartStatus, PricedLine};
-use crate::product::{Product, Sale, SaleTerms, Stock};
+use crate::product::{Product, Sale, SaleTerms, Stock, Taken};
 use crate::time::Time;
 use crate::{Lsn, PartRequest, PartitionId};
 use smallvec::SmallVec;
@@ -124,10 +123,11 @@ impl Partition {
         let at = self.orders.insert(order);
         let (orders, product_keys) = (&self.orders, &self.product_keys);
         let has_this_id = |place| place != at && has_id(orders, place, id);
-        let has_key = |used| used != KeyUse::Order(at) && leads_from(orders, product_keys, used, &key);
+        let use_place = KeyUse::Order(at).place();
+        let has_key = |place| place != use_place && leads_from(orders, product_keys, KeyUse::at_place(place), &key);
         let id_hash = self.by_id.hash(id);
         let new_id = self.by_id.insert(id_hash, at, has_this_id);
-        let new_key = new_id && self.keys.insert(hash_key(&self.keys, &key), KeyUse::Order(at), has_key);
+        let new_key = new_id && self.keys.insert(hash_key(&self.keys, &key), use_place, has_key);
         if !new_key {
             if new_id {
                 self.by_id.remove(id_hash, |place| place == at);
@@ -253,7 +253,7 @@ impl Partition {
         let sale = &mut self.products[at as usize].sale;
         match sale {
             Some(sale) if sale.number == number => sale.terms = terms,
-            _ => *sale = Some(Box::new(Sale { number, terms, taken: Map::with_hasher(hasher(seed)) })),
+            _ => *sale = Some(Box::new(Sale { number, terms, taken: Taken::new(seed) })),
         }
         true
     }
@@ -281,8 +281,7 @@ impl Partition {
             fits &= units <= product.stock.available();
             product.stock.held = product.stock.held.saturating_add(units);
             if let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) {
-                let counted = sale.taken.entry(customer.clone()).or_insert(0);
-                *counted = counted.saturating_add(line.quantity);
+                sale.taken.add(customer, line.quantity);
             }
             taken.push(Line { product: at, quantity: line.quantity, unit_price: line.unit_price, sale: line.sale });
         }
@@ -314,8 +313,9 @@ impl Partition {
         let key = used.key.key;
         let at = self.product_keys.insert(used);
         let (orders, product_keys) = (&self.orders, &self.product_keys);
-        let has_key = |used| used != KeyUse::Product(at) && leads_from(orders, product_keys, used, &key);
-        let new = self.keys.insert(hash_key(&self.keys, &key), KeyUse::Product(at), has_key);
+        let use_place = KeyUse::Product(at).place();
+        let has_key = |place| place != use_place && leads_from(orders, product_keys, KeyUse::at_place(place), &key);
+        let new = self.keys.insert(hash_key(&self.keys, &key), use_place, has_key);
         if !new {
             self.product_keys.remove(at);
         }
@@ -351,12 +351,13 @@ impl Partition {
 }
 
 fn remove_key(
-    keys: &mut Index<KeyUse>,
+    keys: &mut Index,
     orders: &Arena<Order>,
     product_keys: &Arena<ProductKey>,
     key: &[u8; 16],
 ) -> Option<KeyUse> {
-    keys.remove(hash_key(keys, key), |used| leads_from(orders, product_keys, used, key))
+    let has_key = |place| leads_from(orders, product_keys, KeyUse::at_place(place), key);
+    keys.remove(hash_key(keys, key), has_key).map(KeyUse::at_place)
 }
 
 /// Moves the units of `lines` out of held. Units that go back no longer count in their
@@ -375,14 +376,8 @@ fn move_units(products: &mut [Product], customer: &CustomerId, lines: &[Line], t
             product.stock.sold = product.stock.sold.saturating_add(units);
             continue;
         }
-        let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) else { continue };
-        match sale.taken.get_mut(customer) {
-            Some(taken) if *taken > line.quantity => *taken -= line.quantity,
-            Some(taken) => {
-                fits &= *taken == line.quantity;
-                sale.taken.remove(customer);
-            }
-            None => fits = false,
+        if let Some(sale) = product.sale.as_mut().filter(|sale| sale.number == line.sale) {
+            fits &= sale.taken.give_back(customer, line.quantity);
         }
     }
     fits

@@ -4,10 +4,9 @@
 use super::{Ended, Partition, ProductKey};
 use crate::Lsn;
 use crate::ids::{CustomerId, OrderId, PartitionId, Sku};
-use crate::map::{Map, hasher};
 use crate::money::Won;
 use crate::order::{Order, Part};
-use crate::product::{Product, Sale, SaleTerms, Stock};
+use crate::product::{Product, Sale, SaleTerms, Stock, Taken};
 use crate::time::Time;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -95,8 +94,8 @@ impl PartitionImage {
 impl ProductImage {
     fn restore(self, seed: u64) -> Product {
         let sale = self.sale.map(|sale| {
-            let mut taken = Map::with_hasher(hasher(seed));
-            taken.extend(sale.taken);
+            let mut taken = Taken::new(seed);
+            sale.taken.iter().for_each(|(customer, units)| taken.add(customer, *units));
             Box::new(Sale { number: sale.number, terms: sale.terms, taken })
         });
         Product { sku: self.sku, name: self.name, price: self.price, stock: self.stock, sale }
@@ -130,7 +129,7 @@ impl Partition {
 
 fn product_image(product: &Product) -> ProductImage {
     let sale = product.sale.as_ref().map(|sale| {
-        let mut taken: Vec<_> = sale.taken.iter().map(|(customer, units)| (customer.clone(), *units)).collect();
+        let mut taken: Vec<_> = sale.taken.iter().cloned().collect();
         taken.sort_unstable();
         SaleImage { number: sale.number, terms: sale.terms, taken }
     });

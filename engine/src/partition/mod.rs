@@ -1,13 +1,13 @@
 //! A partition: products, their stock, and the orders whose home they are. A value.
 
-mod arena;
 mod check;
 mod decide;
 mod evolve;
 mod image;
 
+use crate::arena::Arena;
 use crate::command::Command;
-use crate::event::{Event, Record};
+use crate::event::Record;
 use crate::ids::{OrderId, PartitionId, RequestKey, Sku};
 use crate::index::{Index, NameHash};
 use crate::map::{Map, hasher};
@@ -16,8 +16,6 @@ use crate::product::{Product, ProductView, Stock};
 use crate::refusal::Refusal;
 use crate::time::Time;
 use crate::{Lsn, order::PartStatus};
-use arena::Arena;
-use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
@@ -39,8 +37,8 @@ pub enum Answer {
 /// What [`Partition::decide`] says would happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// These events happen.
-    Accept(SmallVec<[Event; 1]>, Answer),
+    /// This happens.
+    Accept(Record, Answer),
     /// It happened before; nothing happens now.
     Repeat(Answer),
     /// Nothing happens.
@@ -67,6 +65,20 @@ enum KeyUse {
     Order(u32),
     /// With the product key at this place.
     Product(u32),
+}
+
+impl KeyUse {
+    /// As a place in an index: the lowest bit says of what.
+    const fn place(self) -> u32 {
+        match self {
+            Self::Order(at) => at << 1,
+            Self::Product(at) => at << 1 | 1,
+        }
+    }
+
+    const fn at_place(place: u32) -> Self {
+        if place & 1 == 0 { Self::Order(place >> 1) } else { Self::Product(place >> 1) }
+    }
 }
 
 /// A key that led to a new product or a stock adjustment.
@@ -99,14 +111,14 @@ pub struct Partition {
     lsn: Lsn,
     time: Time,
     products: Vec<Product>,
-    by_sku: Index<u32>,
+    by_sku: Index,
     sorted: BTreeMap<Sku, u32>,
     /// The number of the last sale.
     sales: u32,
     orders: Arena<Order>,
-    by_id: Index<u32>,
+    by_id: Index,
     product_keys: Arena<ProductKey>,
-    keys: Index<KeyUse>,
+    keys: Index,
     parts: Map<OrderId, Part>,
     /// Ids of refused baskets. Other partitions may not have heard of the refusal yet, so
     /// a request that comes late must not open the same order again.
@@ -175,28 +187,23 @@ impl Partition {
     pub fn step(&mut self, clock: Time, command: &Command, mut record: impl FnMut(&Record)) -> Outcome {
         let now = clock.max(self.time);
         loop {
-            match self.decide(now, command) {
-                Decision::Accept(events, answer) => {
-                    for event in events {
-                        self.happen(now, event, &mut record);
-                    }
+            match self.decided(now, command) {
+                Ok(Decision::Accept(happened, answer)) => {
+                    record(&happened);
+                    self.evolve(&happened);
                     return Outcome::Accepted(answer);
                 }
-                Decision::Repeat(answer) => return Outcome::Repeated(answer),
-                Decision::Refuse(refusal) => return Outcome::Refused(refusal),
-                Decision::Overdue => {
+                Ok(Decision::Repeat(answer)) => return Outcome::Repeated(answer),
+                Ok(Decision::Refuse(refusal)) | Err(refusal) => return Outcome::Refused(refusal),
+                Ok(Decision::Overdue) => {
                     if let Some(event) = self.overdue(now) {
-                        self.happen(now, event, &mut record);
+                        let happened = Record { at: now, event };
+                        record(&happened);
+                        self.evolve(&happened);
                     }
                 }
             }
         }
-    }
-
-    fn happen(&mut self, at: Time, event: Event, record: &mut impl FnMut(&Record)) {
-        let happened = Record { at, event };
-        record(&happened);
-        self.evolve(&happened);
     }
 
     /// When the next hold ends, if none ends sooner.
@@ -250,7 +257,7 @@ impl Partition {
 
     /// Every key that led to an order or a product, with the digest of its request.
     pub fn keys(&self) -> impl Iterator<Item = RequestKey> {
-        self.keys.places().filter_map(|used| key_at(&self.orders, &self.product_keys, used))
+        self.keys.places().filter_map(|place| key_at(&self.orders, &self.product_keys, KeyUse::at_place(place)))
     }
 
     /// How many orders and parts hold units: each may still need room in the journal.
@@ -279,8 +286,8 @@ impl Partition {
     }
 
     fn find_key(&self, key: &[u8; 16]) -> Option<KeyUse> {
-        let leads = |used| leads_from(&self.orders, &self.product_keys, used, key);
-        self.keys.get(hash_key(&self.keys, key), leads)
+        let leads = |place| leads_from(&self.orders, &self.product_keys, KeyUse::at_place(place), key);
+        self.keys.get(hash_key(&self.keys, key), leads).map(KeyUse::at_place)
     }
 
     fn priced(&self, lines: &[Line]) -> impl Iterator<Item = PricedLine> {
@@ -328,6 +335,6 @@ fn leads_from(orders: &Arena<Order>, product_keys: &Arena<ProductKey>, used: Key
     key_at(orders, product_keys, used).is_some_and(|found| found.key == *key)
 }
 
-fn hash_key(keys: &Index<KeyUse>, key: &[u8; 16]) -> NameHash {
+fn hash_key(keys: &Index, key: &[u8; 16]) -> NameHash {
     keys.hash(u128::from_ne_bytes(*key))
 }

@@ -3,7 +3,7 @@
 use super::link::Link;
 use super::statements::{
     CUSTOMER_NEWEST, CUSTOMER_OLDER, LINES_AUDIT, ORDER, ORDERS_AUDIT, ORDERS_NEWEST, ORDERS_OLDER, POSITION,
-    POSITIONS, PRODUCTS_AUDIT, ROWS, SALES_AUDIT,
+    POSITIONS, PRODUCTS_AUDIT, SALES_AUDIT,
 };
 use super::values::{Cells, Values};
 use super::{AuditRow, AuditSink, OrdersPage, ProductRow, SaleRow, StoreError};
@@ -63,16 +63,16 @@ pub(super) async fn orders_page<L: Link>(link: &mut L, page: &OrdersPage<'_>) ->
 /// Reads the lines of `orders`. A list is filled up to a size that there is a statement
 /// for, with its last id: naming an order twice finds its lines once.
 async fn add_lines<L: Link>(link: &mut L, orders: &mut [OrderView]) -> Result<(), StoreError> {
-    let sql = &L::statements().lines_of.sql;
-    for orders in orders.chunks_mut(ROWS[0]) {
+    let (sizes, sql) = (L::statements().rows, &L::statements().lines_of.sql);
+    for orders in orders.chunks_mut(sizes[0]) {
         let Some(last) = orders.last().map(|order| order.id) else { continue };
         // The first size holds any chunk.
-        let size = ROWS.iter().rposition(|&size| size >= orders.len()).unwrap_or(0);
-        let mut values = L::Values::with_capacity(ROWS[size]);
+        let size = sizes.iter().rposition(|&size| size >= orders.len()).unwrap_or(0);
+        let mut values = L::Values::with_capacity(sizes[size]);
         for order in orders.iter() {
             values.order(order.id);
         }
-        for _ in orders.len()..ROWS[size] {
+        for _ in orders.len()..sizes[size] {
             values.order(last);
         }
         let rows = link.read(&sql[size], values).await?;

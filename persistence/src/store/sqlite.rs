@@ -14,7 +14,7 @@ use super::database::within;
 use super::lent::Lent;
 use super::link::{Dialect, Link};
 use super::migrations;
-use super::statements::Statements;
+use super::statements::{Sizes, Statements};
 use super::values::{Cells, Values, from_text, to_text};
 use super::{StoreError, error};
 use son7shop_engine::Time;
@@ -37,8 +37,12 @@ const STATEMENTS_MAX: usize = 256;
 /// Opening and migrating a file.
 const OPEN_SECONDS: u64 = 60;
 
+/// SQLite takes 32,766 values in a statement; the widest row has 10.
+const ROWS: Sizes = &[512, 128, 32, 8, 1];
+
 static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
     Statements::new(
+        ROWS,
         " ON CONFLICT (sku, number) DO UPDATE SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, \
          price = excluded.price, per_customer_limit = excluded.per_customer_limit, changed_at = excluded.changed_at, \
          deleted_at = excluded.deleted_at",

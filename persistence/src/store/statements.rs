@@ -5,24 +5,27 @@
 
 use std::fmt::Write;
 
-/// Rows in one insert, from large to small. A batch is cut greedily: 700 rows are one
-/// statement of 512, one of 128, one of 32, three of 8 and four of 1.
-pub(super) const ROWS: [usize; 5] = [512, 128, 32, 8, 1];
+/// Rows in one insert, from large to small; the last is 1. A batch is cut greedily: of
+/// sizes 512, 128, 32, 8 and 1, 700 rows are 512, 128, 32, three times 8 and four times 1.
+pub(super) type Sizes = &'static [usize];
+
 /// Rows in one `CASE` update: a row costs a search among the others of its statement, so
 /// these are smaller.
 pub(super) const CHANGES: [usize; 4] = [64, 16, 4, 1];
 
-/// One statement in the sizes of [`ROWS`].
+/// One statement in the dialect's sizes.
 #[derive(Debug)]
 pub(super) struct Insert {
     pub columns: usize,
-    pub sql: [String; ROWS.len()],
+    pub sql: Vec<String>,
 }
 
 impl Insert {
-    fn new(into: &str, columns: usize, tail: &str) -> Self {
+    fn new(sizes: Sizes, into: &str, columns: usize, tail: &str) -> Self {
         let row = format!("({})", vec!["?"; columns].join(","));
-        let sql = ROWS.map(|rows| format!("INSERT INTO {into} VALUES {}{tail}", vec![row.as_str(); rows].join(",")));
+        let statement =
+            |&rows: &usize| format!("INSERT INTO {into} VALUES {}{tail}", vec![row.as_str(); rows].join(","));
+        let sql = sizes.iter().map(statement).collect();
         Self { columns, sql }
     }
 }
@@ -50,21 +53,24 @@ impl Update {
     }
 }
 
-/// A statement with one list of keys, in the sizes of [`ROWS`].
+/// A statement with one list of keys, in the dialect's sizes.
 #[derive(Debug)]
 pub(super) struct ByKeys {
-    pub sql: [String; ROWS.len()],
+    pub sql: Vec<String>,
 }
 
 impl ByKeys {
-    fn new(head: &str, tail: &str) -> Self {
-        Self { sql: ROWS.map(|rows| format!("{head} IN ({}){tail}", vec!["?"; rows].join(","))) }
+    fn new(sizes: Sizes, head: &str, tail: &str) -> Self {
+        let statement = |&rows: &usize| format!("{head} IN ({}){tail}", vec!["?"; rows].join(","));
+        Self { sql: sizes.iter().map(statement).collect() }
     }
 }
 
 /// Everything that a batch can need.
 #[derive(Debug)]
 pub(super) struct Statements {
+    /// The sizes of inserts and lists of keys.
+    pub rows: Sizes,
     pub products: Insert,
     pub stock: Update,
     pub adjustments: Insert,
@@ -84,9 +90,15 @@ pub(super) struct Statements {
 impl Statements {
     /// `upsert_sale` is the tail that makes an insert into `sales` an update where the row
     /// is there: the one thing that the dialects say differently.
-    pub(super) fn new(upsert_sale: &str) -> Self {
+    pub(super) fn new(rows: Sizes, upsert_sale: &str) -> Self {
         Self {
-            products: Insert::new("products (sku, partition_id, name, price, supplied, held, sold, created_at)", 8, ""),
+            rows,
+            products: Insert::new(
+                rows,
+                "products (sku, partition_id, name, price, supplied, held, sold, created_at)",
+                8,
+                "",
+            ),
             stock: Update::new(
                 "products",
                 "",
@@ -94,18 +106,25 @@ impl Statements {
                 "sku",
                 "",
             ),
-            adjustments: Insert::new("stock_adjustments (partition_id, lsn, sku, delta, reason, adjusted_at)", 6, ""),
+            adjustments: Insert::new(
+                rows,
+                "stock_adjustments (partition_id, lsn, sku, delta, reason, adjusted_at)",
+                6,
+                "",
+            ),
             sales: Insert::new(
+                rows,
                 "sales (sku, number, opens_at, closes_at, price, per_customer_limit, changed_at, deleted_at)",
                 8,
                 upsert_sale,
             ),
             orders: Insert::new(
+                rows,
                 "orders (id, partition_id, customer_id, status, total, placed_at, expires_at, ended_at, lsn)",
                 9,
                 "",
             ),
-            lines: Insert::new("order_lines (order_id, sku, quantity, unit_price, sale_number)", 5, ""),
+            lines: Insert::new(rows, "order_lines (order_id, sku, quantity, unit_price, sale_number)", 5, ""),
             placed: Update::new(
                 "orders",
                 "status = 'held', ",
@@ -120,9 +139,10 @@ impl Statements {
                 "id",
                 " AND status = 'held'",
             ),
-            refused_orders: ByKeys::new("DELETE FROM orders WHERE id", " AND status = 'opening'"),
-            refused_lines: ByKeys::new("DELETE FROM order_lines WHERE order_id", ""),
+            refused_orders: ByKeys::new(rows, "DELETE FROM orders WHERE id", " AND status = 'opening'"),
+            refused_lines: ByKeys::new(rows, "DELETE FROM order_lines WHERE order_id", ""),
             part_lines: Insert::new(
+                rows,
                 "part_lines (order_id, sku, quantity, unit_price, sale_number, partition_id, customer_id, status, \
                  held_at, ended_at)",
                 10,
@@ -135,8 +155,9 @@ impl Statements {
                 "order_id",
                 " AND partition_id = ? AND status = 'held'",
             ),
-            timeline: Insert::new("timeline (order_id, partition_id, lsn, at, event, detail)", 6, ""),
+            timeline: Insert::new(rows, "timeline (order_id, partition_id, lsn, at, event, detail)", 6, ""),
             lines_of: ByKeys::new(
+                rows,
                 "SELECT order_id, sku, quantity, unit_price, sale_number FROM order_lines WHERE order_id",
                 " ORDER BY order_id, sku",
             ),

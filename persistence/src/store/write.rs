@@ -8,7 +8,7 @@ use super::link::Link;
 use super::plan::Plan;
 use super::read;
 use super::rows::{Change, Row};
-use super::statements::{ByKeys, CHANGES, DELETE_SALE, FIRST_POSITION, Insert, MOVE_POSITION, ROWS, Update};
+use super::statements::{ByKeys, CHANGES, DELETE_SALE, FIRST_POSITION, Insert, MOVE_POSITION, Sizes, Update};
 use super::values::Values;
 use super::{Batch, StoreError};
 use crate::Position;
@@ -98,7 +98,7 @@ fn give_position<V: Values>(values: &mut V, position: &Position) {
 
 /// Cuts `rows` into statements of the sizes there are, from large to small, and calls for
 /// each with its size's index.
-fn cut<'r, T>(rows: &'r [T], sizes: &'static [usize]) -> impl Iterator<Item = (usize, &'r [T])> {
+fn cut<T>(rows: &[T], sizes: Sizes) -> impl Iterator<Item = (usize, &[T])> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let at = sizes.iter().position(|&size| size <= rest.len())?;
@@ -109,7 +109,7 @@ fn cut<'r, T>(rows: &'r [T], sizes: &'static [usize]) -> impl Iterator<Item = (u
 }
 
 async fn insert<L: Link, R: Row + Sync>(link: &mut L, insert: &'static Insert, rows: &[R]) -> Result<(), StoreError> {
-    for (size, rows) in cut(rows, &ROWS) {
+    for (size, rows) in cut(rows, L::statements().rows) {
         let mut values = L::Values::with_capacity(rows.len() * insert.columns);
         for row in rows {
             row.give(&mut values);
@@ -147,7 +147,7 @@ async fn update<L: Link, C: Change + Sync>(
 
 async fn delete<L: Link>(link: &mut L, delete: &'static ByKeys, orders: &[OrderId]) -> Result<u64, StoreError> {
     let mut deleted = 0;
-    for (size, orders) in cut(orders, &ROWS) {
+    for (size, orders) in cut(orders, L::statements().rows) {
         let mut values = L::Values::with_capacity(orders.len());
         for order in orders {
             values.order(*order);

@@ -1,4 +1,4 @@
-//! Room for orders that never moves them: growing a plain vector of a million orders
+//! Room for values that never moves them: growing a plain vector of a million orders
 //! would stop selling for as long as the copy takes.
 
 const CHUNK: usize = 1024;
@@ -21,7 +21,8 @@ impl<T> Arena<T> {
             return at;
         }
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+            // The first grows as it fills: most sales have few customers.
+            self.chunks.push(Vec::with_capacity(if self.chunks.is_empty() { 0 } else { CHUNK }));
         }
         let full = (self.chunks.len() - 1) * CHUNK;
         let chunk = &mut self.chunks[full / CHUNK];
