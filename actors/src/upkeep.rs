@@ -34,6 +34,7 @@ pub(crate) struct State {
     segment: Option<u64>,
     round: u32,
     on_disk: Gauge,
+    lag: Gauge,
 }
 
 /// Looks after one partition's folder and memory.
@@ -50,8 +51,10 @@ impl Actor for Upkeep {
         (kept, asks_others): (Arc<Kept>, bool),
     ) -> Result<State, ActorProcessingErr> {
         me.cast(Round)?;
-        let on_disk = metrics::gauge!("son7_journal_committed_lsn", "partition" => kept.gate.id().to_string());
-        Ok(State { kept, asks_others, segment: None, round: 0, on_disk })
+        let partition = kept.gate.id().to_string();
+        let on_disk = metrics::gauge!("son7_journal_committed_lsn", "partition" => partition.clone());
+        let lag = metrics::gauge!("son7_write_behind_lag_events", "partition" => partition);
+        Ok(State { kept, asks_others, segment: None, round: 0, on_disk, lag })
     }
 
     async fn handle(&self, me: ActorRef<Round>, _: Round, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -66,6 +69,8 @@ impl State {
     async fn look(&mut self) -> Result<(), ActorProcessingErr> {
         let committed = self.kept.gate.committed();
         self.on_disk.set(committed.position.lsn.0 as f64);
+        // Write-behind says so, too, but not while it waits for a database that is away.
+        self.lag.set(committed.position.lsn.0.saturating_sub(self.kept.gate.stored().0) as f64);
         if self.segment != Some(committed.segment) {
             let (kept, keep) = (Arc::clone(&self.kept), self.followed());
             tokio::task::spawn_blocking(move || tidy(&kept, keep)).await??;

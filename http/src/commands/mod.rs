@@ -27,15 +27,17 @@ fn storage() -> Arc<dyn Storage> {
 }
 
 /// The disk, or one that keeps what was not synced in this process's memory, so that
-/// `kill -9` loses it: for the crash test, when it asks.
+/// `kill -9` loses it: for the crash test, when it asks. `lie` is a disk that acknowledges
+/// before it has synced: it shows that the crash test can fail.
 #[cfg(feature = "faults")]
 fn storage() -> Arc<dyn Storage> {
     use son7shop_persistence::journal::faults::HeldStorage;
-    if std::env::var_os("SON7_TEST_HOLD_UNSYNCED").is_some() {
-        tracing::warn!("unsynced bytes are held in memory: this is a test");
-        return Arc::new(HeldStorage::new(std::time::Duration::ZERO));
+    let Some(how) = std::env::var_os("SON7_TEST_HOLD_UNSYNCED") else { return Arc::new(DiskStorage) };
+    tracing::warn!("unsynced bytes are held in memory: this is a test");
+    if how == "lie" {
+        return Arc::new(HeldStorage::lying());
     }
-    Arc::new(DiskStorage)
+    Arc::new(HeldStorage::new(std::time::Duration::ZERO))
 }
 
 /// Logs to standard error: for people on a terminal, as JSON elsewhere.

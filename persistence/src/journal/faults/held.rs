@@ -16,12 +16,15 @@ pub struct HeldStorage {
     /// What is held for the file that has this name now.
     files: Mutex<HashMap<PathBuf, Arc<Mutex<Held>>>>,
     sync_delay: Duration,
+    lies: bool,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     /// Offset and bytes, oldest first.
     writes: Vec<(u64, Vec<u8>)>,
+    /// How many of them a sync has promised without writing them: only where syncs lie.
+    promised: usize,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,7 @@ struct HeldFile {
     file: Box<dyn StorageFile>,
     held: Arc<Mutex<Held>>,
     sync_delay: Duration,
+    lies: bool,
 }
 
 impl HeldStorage {
@@ -38,9 +42,17 @@ impl HeldStorage {
         Self { sync_delay, ..Self::default() }
     }
 
+    /// A disk that acknowledges before it has synced: each sync makes durable only what the
+    /// sync before it promised. Whoever trusts it loses what was acknowledged last, and a
+    /// crash test that finds nothing then proves nothing.
+    #[must_use]
+    pub fn lying() -> Self {
+        Self { lies: true, ..Self::default() }
+    }
+
     fn wrap(&self, path: &Path, file: Box<dyn StorageFile>) -> Box<dyn StorageFile> {
         let held = Arc::clone(lock(&self.files).entry(path.to_path_buf()).or_default());
-        Box::new(HeldFile { file, held, sync_delay: self.sync_delay })
+        Box::new(HeldFile { file, held, sync_delay: self.sync_delay, lies: self.lies })
     }
 }
 
@@ -136,9 +148,11 @@ impl StorageFile for HeldFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut held = lock(&self.held);
-        for (offset, bytes) in held.writes.drain(..) {
+        let durable = if self.lies { held.promised } else { held.writes.len() };
+        for (offset, bytes) in held.writes.drain(..durable) {
             self.file.write_at(&bytes, offset)?;
         }
+        held.promised = held.writes.len();
         if !self.sync_delay.is_zero() {
             std::thread::sleep(self.sync_delay);
         }
