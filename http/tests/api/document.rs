@@ -78,6 +78,8 @@ impl Document {
 
 /// Whether a path is one of this template's; a parameter is never empty.
 fn fits(template: &str, path: &str) -> bool {
+    // One slash at the end makes no difference.
+    let path = path.strip_suffix('/').unwrap_or(path);
     let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
     template.len() == path.len()
         && template.iter().zip(&path).all(|(part, sent)| part == sent || (part.starts_with('{') && !sent.is_empty()))

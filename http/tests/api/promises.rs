@@ -175,6 +175,9 @@ fn a_trace_is_taken_over_and_operations_answer() {
         world.check(&Request::new("HEAD", path, Nobody), 200, "");
     }
     world.check(&Request::new("HEAD", "/v1/orders", Kim), 200, "");
+    // Nor does one slash at the end make a difference.
+    world.check(&get("/healthz/", Nobody), 200, "");
+    world.check(&get("/v1/products/apple/", Nobody), 200, "");
     // A body that nobody asked for is no reason to refuse, nor is a query where none is read.
     world.check(&get("/healthz?x=1", Nobody).json("{"), 200, "");
     let mixed =
