@@ -75,14 +75,25 @@ fn the_fuzzer_finds_nothing() {
     let product = json!({"sku": "air-90", "name": "Air 90", "price": 129_000, "on_hand": 1_000_000});
     send(&mut client, &admin, "/v1/products", "product", &product);
     send(&mut client, &customer, "/v1/orders", "order", &json!({"lines": [{"sku": "air-90", "quantity": 1}]}));
-    for (who, token) in [("admin", &admin), ("customer", &customer)] {
-        let found = run(Command::new(&fuzzer)
+    let url = format!("http://{}", program.address());
+    let fuzz = |token: &str, document: &str, more: &[&str]| {
+        run(Command::new(&fuzzer)
             .current_dir(folder.path())
             .args(["run", "--no-color", "--seed", &seed, "--max-examples", EXAMPLES, "--checks", CHECKS])
             .args(["--generation-database", "none", "--warnings", "off", "--request-timeout", "30"])
-            .args(["--header", &format!("Authorization: Bearer {token}")])
-            .arg(format!("http://{}/openapi.json", program.address())));
-        if let Err(findings) = found {
+            .args(["--header", &format!("Authorization: Bearer {token}"), "--url", &url])
+            .args(more)
+            .arg(document))
+    };
+    // A fuzzer that cannot tell a document that lies would prove nothing.
+    let mut lie = client.get("/openapi.json", None).unwrap().json().unwrap();
+    lie["paths"]["/v1/orders"]["post"]["responses"].as_object_mut().unwrap().remove("400").unwrap();
+    std::fs::write(folder.path().join("lie.json"), lie.to_string()).unwrap();
+    let found = fuzz(&customer, "lie.json", &["--include-operation-id", "place_order", "--phases", "coverage"]);
+    assert!(found.as_ref().is_err_and(|said| said.contains("Undocumented HTTP status code")), "{found:?}");
+
+    for (who, token) in [("admin", &admin), ("customer", &customer)] {
+        if let Err(findings) = fuzz(token, &format!("{url}/openapi.json"), &[]) {
             panic!("SON7_SEED={seed}, as {who}:\n{findings}");
         }
     }

@@ -351,12 +351,10 @@ fn product_cases() -> Vec<(String, &'static str)> {
         cases.push((product(bad, name, "1", "1"), "invalid_field"));
     }
     for bad in ["\"\"", "\" \"", "\"a\\nb\"", "\"a\\u0000\"", "\"a\\ud800\"", "1", "null", &long_name] {
-        let code = if bad.contains("ud800") { "malformed_json" } else { "invalid_field" };
-        cases.push((product(sku, bad, "1", "1"), code));
+        cases.push((product(sku, bad, "1", "1"), "invalid_field"));
     }
     for bad in ["0", "-1", "10000000001", "1.5", "\"1\"", "null", "9223372036854775808", "1e400"] {
-        let code = if bad == "1e400" { "malformed_json" } else { "invalid_field" };
-        cases.push((product(sku, name, bad, "1"), code));
+        cases.push((product(sku, name, bad, "1"), "invalid_field"));
     }
     for bad in ["-1", "1000000000001", "1.5", "\"1\"", "null", "18446744073709551616"] {
         cases.push((product(sku, name, "1", bad), "invalid_field"));
