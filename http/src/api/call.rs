@@ -90,7 +90,7 @@ impl Call {
         let sent = self.authorization.get("authorization")?;
         // A value that is no text is no token either.
         let text = sent.map(|value| value.to_str().unwrap_or(""));
-        self.api.tokens.verify(text).map_err(|error| Problem::unauthorized(sent.is_some(), &error))
+        self.api.tokens.verify(text).map_err(|error| Problem::unauthorized(sent.is_some(), error))
     }
 
     /// Who sent the request, if they run the shop; 403 otherwise.

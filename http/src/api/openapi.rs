@@ -47,21 +47,22 @@ fn describe_headers(paths: &mut Value) {
                     headers[name]["required"] = true.into();
                 }
             }
-            headers["trace-id"] = header("The request's trace", json!({"type": "string", "pattern": "^[0-9a-f]{32}$"}));
-            headers["server-time"] = header("The server's time", json!({"type": "string", "format": "date-time"}));
+            headers["trace-id"] =
+                header("The request's trace", &json!({"type": "string", "pattern": "^[0-9a-f]{32}$"}));
+            headers["server-time"] = header("The server's time", &json!({"type": "string", "format": "date-time"}));
             let text = json!({"type": "string"});
             match status.as_str() {
-                "401" => headers["WWW-Authenticate"] = header("Which token is wanted", text),
-                "405" => headers["Allow"] = header("What the path takes", text),
-                "503" => headers["Retry-After"] = header("Seconds", json!({"type": "integer", "minimum": 1})),
-                "304" => headers["ETag"] = header("Of what the reader has", text),
+                "401" => headers["WWW-Authenticate"] = header("Which token is wanted", &text),
+                "405" => headers["Allow"] = header("What the path takes", &text),
+                "503" => headers["Retry-After"] = header("Seconds", &json!({"type": "integer", "minimum": 1})),
+                "304" => headers["ETag"] = header("Of what the reader has", &text),
                 _ => {}
             }
         }
     }
 }
 
-fn header(description: &str, schema: Value) -> Value {
+fn header(description: &str, schema: &Value) -> Value {
     json!({"description": description, "required": true, "schema": schema})
 }
 

@@ -285,7 +285,7 @@ fn invalid<E: Error>(field: &str, must: impl fmt::Display) -> E {
 fn number<'de, D, T>(deserializer: D, field: &str, min: T, max: T) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
-    T: Deserialize<'de> + PartialOrd + fmt::Display,
+    T: Deserialize<'de> + PartialOrd + fmt::Display + Copy,
 {
     match T::deserialize(deserializer) {
         Ok(number) if min <= number && number <= max => Ok(number),
