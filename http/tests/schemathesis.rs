@@ -69,7 +69,7 @@ fn the_fuzzer_finds_nothing() {
     let shop = Shop::new(Path::new(env!("CARGO_BIN_EXE_son7shop")), &folder.path().join("data"));
     let admin = shop.admin_token().unwrap();
     let customer = shop.customer_tokens("buyer", 1).unwrap().remove(0);
-    let program = shop.start(Duration::from_secs(60)).unwrap();
+    let program = shop.start(Duration::from_mins(1)).unwrap();
     // The product of the document's examples.
     let mut client = Client::new(program.address());
     let product = json!({"sku": "air-90", "name": "Air 90", "price": 129_000, "on_hand": 1_000_000});

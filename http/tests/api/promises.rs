@@ -130,7 +130,9 @@ fn readers_and_editors_say_what_they_know() {
 fn lists_are_read_to_their_end() {
     let world = World::start(&[]);
     let skus: Vec<String> = (0..7).map(|n| format!("p{n}")).collect();
-    skus.iter().for_each(|sku| world.product(sku, 1, 100));
+    for sku in &skus {
+        world.product(sku, 1, 100);
+    }
     let mut ids: Vec<String> =
         (0..7).map(|n| world.placed(&format!("k{n}"), &[(&skus[n], 1), (&skus[(n + 1) % 7], 1)])).collect();
     ids.reverse();

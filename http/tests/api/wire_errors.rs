@@ -33,7 +33,7 @@ fn what_is_no_request_is_refused_with_its_status() {
     }
     let line = format!("GET /{} HTTP/1.1\r\nhost: shop\r\n\r\n", "a".repeat(70_000));
     check(&world, line.as_bytes(), 414);
-    let many: String = (0..200).map(|n| format!("x{n}: y\r\n")).collect();
+    let many = "x: y\r\n".repeat(200);
     check(&world, format!("GET /healthz HTTP/1.1\r\n{many}\r\n").as_bytes(), 431);
     let huge = format!("GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(1_000_000));
     check(&world, huge.as_bytes(), 431);

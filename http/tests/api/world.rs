@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A debug build on a busy machine starts slowly.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who sends a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,21 +81,18 @@ impl Request {
     }
 
     fn bytes(&self, token: Option<&str>) -> Vec<u8> {
-        let mut bytes = format!("{} {} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n", self.method, self.path);
-        if let Some(token) = token {
-            bytes += &format!("authorization: Bearer {token}\r\n");
-        }
-        for (name, value) in &self.headers {
-            bytes += &format!("{name}: {value}\r\n");
-        }
+        let mut lines = vec![format!("{} {} HTTP/1.1", self.method, self.path)];
+        lines.extend(["host: shop".to_owned(), "connection: close".to_owned()]);
+        lines.extend(token.map(|token| format!("authorization: Bearer {token}")));
+        lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         let length = self.body.len();
-        bytes += &match self.framing {
-            Framing::Length if length == 0 => "\r\n".to_owned(),
-            Framing::Length => format!("content-length: {length}\r\n\r\n"),
-            Framing::Short => format!("content-length: {}\r\n\r\n", length + 10),
-            Framing::Chunked => "transfer-encoding: chunked\r\n\r\n".to_owned(),
-        };
-        let mut bytes = bytes.into_bytes();
+        lines.extend(match self.framing {
+            Framing::Length if length == 0 => None,
+            Framing::Length => Some(format!("content-length: {length}")),
+            Framing::Short => Some(format!("content-length: {}", length + 10)),
+            Framing::Chunked => Some("transfer-encoding: chunked".to_owned()),
+        });
+        let mut bytes = format!("{}\r\n\r\n", lines.join("\r\n")).into_bytes();
         if self.framing == Framing::Chunked {
             for chunk in self.body.chunks(1000) {
                 bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
