@@ -16,9 +16,12 @@ use http::{HeaderMap, HeaderValue};
 use son7shop_engine::{CustomerId, Requester};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The longest body that is read, in bytes; the largest order needs about a tenth.
 pub(super) const BODY_MAX: usize = 64 * 1024;
+/// A body that is not whole in this time is cut off, as a slow head is.
+const BODY_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A request, as handlers see it.
 pub(super) struct Call {
@@ -47,7 +50,9 @@ impl Call {
         body: impl Stream<Item = Result<impl Buf, warp::Error>>,
     ) -> Self {
         let mut call = Self::from_headers(api, headers);
-        call.body = read_body(body).await;
+        // Costs no timer for a body that is here already.
+        let body = tokio::time::timeout(BODY_READ_TIMEOUT, read_body(body)).await;
+        call.body = body.unwrap_or_else(|_| Err(cut_short("the body did not come in time")));
         call
     }
 
@@ -85,7 +90,7 @@ impl Call {
         let sent = self.authorization.get("authorization")?;
         // A value that is no text is no token either.
         let text = sent.map(|value| value.to_str().unwrap_or(""));
-        self.api.tokens.verify(text).map_err(|error| Problem::unauthorized(sent.is_some(), &error))
+        self.api.tokens.verify(text).map_err(|error| Problem::unauthorized(sent.is_some(), error))
     }
 
     /// Who sent the request, if they run the shop; 403 otherwise.
@@ -195,7 +200,7 @@ async fn read_body(body: impl Stream<Item = Result<impl Buf, warp::Error>>) -> R
     while let Some(chunk) = body.next().await {
         let mut chunk = chunk.map_err(|error| {
             tracing::debug!(%error, "a body was cut short");
-            Problem::new(Code::BodyCutShort, "the connection failed before the body had ended")
+            cut_short("the connection failed before the body had ended")
         })?;
         let chunk = chunk.copy_to_bytes(chunk.remaining());
         if whole.len() + chunk.len() > BODY_MAX {
@@ -204,6 +209,10 @@ async fn read_body(body: impl Stream<Item = Result<impl Buf, warp::Error>>) -> R
         whole = if whole.is_empty() { chunk } else { joined(whole, &chunk) };
     }
     Ok(whole)
+}
+
+fn cut_short(why: &'static str) -> Problem {
+    Problem::new(Code::BodyCutShort, why)
 }
 
 fn joined(head: Bytes, tail: &[u8]) -> Bytes {

@@ -50,7 +50,7 @@ fn date(days: i64) -> (i64, i64, i64) {
 }
 
 /// Writes `value`, which is not negative, with leading zeros.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a remainder of 10 is a digit")]
+#[expect(clippy::cast_sign_loss, reason = "a remainder of 10 is a digit")]
 fn digits(place: &mut [u8], mut value: i64) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;

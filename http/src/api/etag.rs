@@ -96,6 +96,10 @@ impl Tags {
             while !rest.is_empty() {
                 let (weak, tag) = rest.strip_prefix("W/").map_or((false, rest), |tag| (true, tag));
                 let close = tag.strip_prefix('"').and_then(|inner| inner.find('"')).ok_or_else(bad)? + 2;
+                // RFC 9110, 8.8.3: a tag holds visible characters only.
+                if !tag[..close].bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return Err(bad());
+                }
                 tags.push(Tag { weak, text: tag[..close].to_owned() });
                 rest = tag[close..].trim_start();
                 if !rest.is_empty() {
@@ -159,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_no_list_of_tags_is_refused() {
-        for lines in [&["abc"][..], &[""], &["\"a"], &["\"a\" \"b\""], &["*", "\"a\""], &["\"a\", *"]] {
+        for lines in [&["abc"][..], &[""], &["\"a"], &["\"a\" \"b\""], &["*", "\"a\""], &["\"a b\""], &["\"a\", *"]] {
             assert!(tags(lines).is_err(), "{lines:?}");
         }
         assert_eq!(tags(&[]).unwrap(), None);

@@ -45,7 +45,7 @@ impl Digest {
 
     /// Adds a text with its length, so that no two sequences of texts read the same.
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        self.number(text.len() as i64).bytes(text.as_bytes())
+        self.bytes(&(text.len() as u64).to_le_bytes()).bytes(text.as_bytes())
     }
 
     /// Adds a number.

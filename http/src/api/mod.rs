@@ -82,8 +82,11 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection>
 
 /// The methods that each path takes, for the `Allow` header.
 fn allowed(path: &str) -> Option<&'static str> {
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    // One slash at the end makes no difference, as in the filters above.
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     match parts.as_slice() {
+        parts if parts.contains(&"") => None,
         ["v1", "orders" | "products"] => Some("GET, HEAD, POST"),
         ["v1", "orders" | "products", _] | ["healthz" | "readyz" | "metrics" | "openapi.json"] => Some("GET, HEAD"),
         ["v1", "orders", _, "cancel" | "confirm"] | ["v1", "products", _, "stock"] => Some("POST"),

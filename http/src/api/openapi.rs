@@ -2,6 +2,7 @@
 
 use super::status::Code;
 use super::{operations, orders, products, schema};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -12,9 +13,57 @@ use utoipa::{Modify, OpenApi};
 pub(super) fn document() -> &'static str {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         // The document holds nothing that JSON cannot say; the fallback is never taken.
-        Description::openapi().to_json().unwrap_or_default()
+        let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+        describe_schemas(&mut document["components"]["schemas"]);
+        describe_headers(&mut document["paths"]);
+        document.to_string()
     });
     &DOCUMENT
+}
+
+/// Text on one line that is not blank, as `wire.rs` reads it.
+const PROSE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/// What the derives cannot say of the schemas.
+fn describe_schemas(schemas: &mut Value) {
+    for request in ["PlaceOrder", "LineRequest", "CreateProduct", "AdjustStock", "SetSale"] {
+        schemas[request]["additionalProperties"] = false.into();
+    }
+    schemas["AdjustStock"]["properties"]["delta"]["not"] = json!({"const": 0});
+    schemas["AdjustStock"]["properties"]["reason"]["pattern"] = PROSE.into();
+    schemas["CreateProduct"]["properties"]["name"]["pattern"] = PROSE.into();
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    schemas["Problem"]["properties"]["code"]["enum"] = codes.into();
+}
+
+/// The headers that answers always carry.
+fn describe_headers(paths: &mut Value) {
+    let operations = paths.as_object_mut().into_iter().flatten().filter_map(|(_, item)| item.as_object_mut());
+    for operation in operations.flat_map(Map::values_mut) {
+        for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+            let headers = &mut response["headers"];
+            for name in ["ETag", "Location"] {
+                if headers.get(name).is_some() {
+                    headers[name]["required"] = true.into();
+                }
+            }
+            headers["trace-id"] =
+                header("The request's trace", &json!({"type": "string", "pattern": "^[0-9a-f]{32}$"}));
+            headers["server-time"] = header("The server's time", &json!({"type": "string", "format": "date-time"}));
+            let text = json!({"type": "string"});
+            match status.as_str() {
+                "401" => headers["WWW-Authenticate"] = header("Which token is wanted", &text),
+                "405" => headers["Allow"] = header("What the path takes", &text),
+                "503" => headers["Retry-After"] = header("Seconds", &json!({"type": "integer", "minimum": 1})),
+                "304" => headers["ETag"] = header("Of what the reader has", &text),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn header(description: &str, schema: &Value) -> Value {
+    json!({"description": description, "required": true, "schema": schema})
 }
 
 #[derive(OpenApi)]
@@ -24,7 +73,9 @@ Orders that are on disk before they are answered.\n\n\
 Every answer has the headers `trace-id` and `server-time` (RFC 3339, for countdowns). Every error is \
 `application/problem+json` with a stable `code`. Amounts are whole won. `Idempotency-Key` is required where a repeat would \
 do something twice; cancelling, confirming and setting a sale are idempotent without. A refusal is not remembered: the same \
-key may be accepted later. 429 is reserved for rate limits."),
+key may be accepted later. 429 is reserved for rate limits.\n\n\
+What is no HTTP request at all is answered before the API sees it, with the status alone and no body: 400, 414 for a \
+target of more than 64 KiB, 431 for more than 100 headers or about 400 KiB of them."),
     paths(
         orders::place, orders::list, orders::show, orders::cancel, orders::confirm,
         products::create, products::list, products::show, products::adjust_stock, products::set_sale, products::delete_sale,

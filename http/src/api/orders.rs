@@ -56,7 +56,8 @@ pub(super) fn placed(done: &Done<OrderView>) -> Answer {
 #[utoipa::path(
     get, path = "/v1/orders/{id}", tag = "orders", operation_id = "show_order",
     params(("id" = uuid::Uuid, Path, description = "The order's id"),
-        ("If-None-Match" = Option<String>, Header, description = "Entity tags that the reader has")),
+        ("If-None-Match" = Option<String>, Header, description = "Entity tags that the reader has",
+            pattern = "^([*]|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$")),
     responses((status = 200, description = "The order", body = super::schema::Order,
             headers(("ETag" = String, description = "Of what is shown"))),
         (status = 304, description = "The reader has it")),

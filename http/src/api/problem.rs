@@ -51,7 +51,7 @@ impl Problem {
     }
 
     /// No token, or one that is not taken.
-    pub(super) fn unauthorized(sent: bool, error: &TokenError) -> Self {
+    pub(super) fn unauthorized(sent: bool, error: TokenError) -> Self {
         let challenge =
             if sent { r#"Bearer realm="son7shop", error="invalid_token""# } else { r#"Bearer realm="son7shop""# };
         Self::new(Code::Unauthorized, error.to_string()).header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
@@ -78,12 +78,6 @@ impl Problem {
     #[cfg(test)]
     pub(super) fn code(&self) -> Code {
         self.0.code
-    }
-
-    /// A member beside the standard ones.
-    #[cfg(test)]
-    pub(super) fn member(&self, name: &str) -> Option<&Value> {
-        self.0.members.get(name)
     }
 
     /// The answer.

@@ -40,7 +40,8 @@ pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
 /// A product with its stock and its sale.
 #[utoipa::path(
     get, path = "/v1/products/{sku}", tag = "products", operation_id = "show_product",
-    params(super::schema::SkuInPath, ("If-None-Match" = Option<String>, Header, description = "Entity tags that the reader has")),
+    params(super::schema::SkuInPath, ("If-None-Match" = Option<String>, Header, description = "Entity tags that the reader has",
+            pattern = "^([*]|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$")),
     responses((status = 200, description = "The product", body = super::schema::Product,
             headers(("ETag" = String, description = "Of what is shown; its part before the dot, of the sale"))),
         (status = 304, description = "The reader has it"))

@@ -149,7 +149,7 @@ pub(super) struct Problem {
 #[allow(dead_code, reason = "describes parameters to the OpenAPI")]
 pub(super) struct SkuInPath {
     /// The product.
-    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
+    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$", example = "air-90")]
     sku: String,
 }
 
@@ -159,9 +159,9 @@ pub(super) struct SkuInPath {
 #[allow(dead_code, reason = "describes parameters to the OpenAPI")]
 pub(super) struct EditConditions {
     /// Edit only if the sale is as a product with one of these entity tags shows it; `*`: if there is one.
-    #[param(rename = "If-Match")]
+    #[param(rename = "If-Match", pattern = "^([*]|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$")]
     if_match: Option<String>,
     /// Edit only if it is not; `*`: if there is no sale.
-    #[param(rename = "If-None-Match")]
+    #[param(rename = "If-None-Match", pattern = "^([*]|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$")]
     if_none_match: Option<String>,
 }

@@ -22,7 +22,6 @@ macro_rules! codes {
 
         impl Code {
             /// Every code.
-            #[cfg(test)]
             pub(super) const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// The code as it is sent.

@@ -23,7 +23,7 @@ pub(super) const REASON_MAX: usize = 200;
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceOrder {
     /// What is wanted. Lines of one product are summed.
-    #[schema(value_type = Vec<OrderLine>, min_items = 1, max_items = 50)]
+    #[schema(value_type = Vec<OrderLine>, min_items = 1, max_items = 50, example = json!([{"sku": "air-90", "quantity": 1}]))]
     lines: Lines,
 }
 
@@ -33,10 +33,10 @@ pub(super) struct PlaceOrder {
 #[allow(dead_code, reason = "describes `Line` to the OpenAPI")]
 pub(super) struct OrderLine {
     /// The product.
-    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$", example = "air-90")]
     sku: String,
     /// Units; at most 100,000 of one product in an order.
-    #[schema(minimum = 1, maximum = 100_000)]
+    #[schema(minimum = 1, maximum = 100_000, example = 1)]
     quantity: u32,
 }
 
@@ -46,19 +46,19 @@ pub(super) struct OrderLine {
 pub(super) struct CreateProduct {
     /// Its name in every call; never changed.
     #[serde(deserialize_with = "sku")]
-    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
+    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$", example = "air-90")]
     pub(super) sku: Sku,
     /// Its name for people: 1 to 200 bytes of UTF-8, not blank, no control characters.
     #[serde(deserialize_with = "name")]
-    #[schema(value_type = String, min_length = 1, max_length = 200)]
+    #[schema(value_type = String, min_length = 1, max_length = 200, example = "Air 90, black")]
     pub(super) name: CompactString,
     /// The unit price, in won.
     #[serde(deserialize_with = "price")]
-    #[schema(value_type = i64, minimum = 1, maximum = 10_000_000_000_u64)]
+    #[schema(value_type = i64, minimum = 1, maximum = 10_000_000_000_u64, example = 129_000)]
     pub(super) price: Won,
     /// Units in the shop.
     #[serde(deserialize_with = "on_hand")]
-    #[schema(minimum = 0, maximum = 1_000_000_000_000_u64)]
+    #[schema(minimum = 0, maximum = 1_000_000_000_000_u64, example = 1000)]
     pub(super) on_hand: u64,
 }
 
@@ -68,11 +68,11 @@ pub(super) struct CreateProduct {
 pub(super) struct AdjustStock {
     /// Units to add; negative takes out. Not zero.
     #[serde(deserialize_with = "delta")]
-    #[schema(minimum = -1_000_000_000_000_i64, maximum = 1_000_000_000_000_i64)]
+    #[schema(minimum = -1_000_000_000_000_i64, maximum = 1_000_000_000_000_i64, example = 50)]
     pub(super) delta: i64,
     /// Why, for the books: 1 to 200 bytes of UTF-8, not blank, no control characters.
     #[serde(deserialize_with = "reason")]
-    #[schema(value_type = String, min_length = 1, max_length = 200)]
+    #[schema(value_type = String, min_length = 1, max_length = 200, example = "a delivery")]
     pub(super) reason: CompactString,
 }
 
@@ -82,19 +82,19 @@ pub(super) struct AdjustStock {
 pub(super) struct SetSale {
     /// The first instant at which the product sells; RFC 3339.
     #[serde(deserialize_with = "opens_at")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime, example = "2026-12-01T01:00:00Z")]
     opens_at: Time,
     /// The first instant at which it no longer does; after `opens_at`.
     #[serde(deserialize_with = "closes_at")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime, example = "2026-12-01T02:00:00Z")]
     closes_at: Time,
     /// The unit price inside the window, in won.
     #[serde(deserialize_with = "price")]
-    #[schema(value_type = i64, minimum = 1, maximum = 10_000_000_000_u64)]
+    #[schema(value_type = i64, minimum = 1, maximum = 10_000_000_000_u64, example = 99_000)]
     price: Won,
     /// The most units that one customer may hold or have bought in this sale.
     #[serde(deserialize_with = "per_customer_limit")]
-    #[schema(minimum = 1, maximum = 100_000)]
+    #[schema(minimum = 1, maximum = 100_000, example = 2)]
     per_customer_limit: u32,
 }
 
@@ -273,7 +273,7 @@ impl<'de> Deserialize<'de> for Line {
 /// An error that names its field already, or one that is about the whole of `field`.
 fn in_field<E: Error>(error: E, field: &str, must: &str) -> E {
     let said = error.to_string();
-    let named = said.starts_with("lines[") || said.starts_with("invalid field `");
+    let named = ["lines[", "invalid field `", "missing field `"].iter().any(|start| said.starts_with(start));
     if named { error } else { invalid(field, must) }
 }
 
@@ -285,7 +285,7 @@ fn invalid<E: Error>(field: &str, must: impl fmt::Display) -> E {
 fn number<'de, D, T>(deserializer: D, field: &str, min: T, max: T) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
-    T: Deserialize<'de> + PartialOrd + fmt::Display,
+    T: Deserialize<'de> + PartialOrd + fmt::Display + Copy,
 {
     match T::deserialize(deserializer) {
         Ok(number) if min <= number && number <= max => Ok(number),

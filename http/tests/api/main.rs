@@ -1,0 +1,13 @@
+//! The API over real sockets against the real binary: what it promises, request by request,
+//! each answer held against its own OpenAPI.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod bad_requests;
+mod document;
+mod drift;
+mod promises;
+mod said;
+mod unavailable;
+mod wire_errors;
+mod world;
