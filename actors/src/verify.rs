@@ -8,7 +8,7 @@ use crate::upkeep::REMEMBER_MILLIS;
 use crate::{OpenError, Settings};
 use son7shop_engine::{OrderId, OrderStatus, OrderView, Partition, PartitionId, ProductView, Sku, Time, invariants};
 use son7shop_persistence::journal::{DataFolder, Position, Storage, inspect};
-use son7shop_persistence::store::{AuditRow, ProductRow};
+use son7shop_persistence::store::{AuditRow, ProductRow, as_stored};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -110,7 +110,11 @@ impl Comparison {
             stock: row.stock,
             sale: row.sale.map(|sale| sale.terms),
         };
-        let in_journal = self.partition(row.partition).and_then(|partition| partition.product(&row.sku));
+        let mut in_journal = self.partition(row.partition).and_then(|partition| partition.product(&row.sku));
+        if let Some(terms) = in_journal.as_mut().and_then(|product| product.sale.as_mut()) {
+            terms.opens_at = as_stored(terms.opens_at);
+            terms.closes_at = as_stored(terms.closes_at);
+        }
         if in_journal.as_ref() != Some(&in_database) {
             self.differ(format!("product {}: journal {in_journal:?}, database {in_database:?}", row.sku));
         }
