@@ -129,7 +129,7 @@ fn serve(listener: TcpListener) -> std::io::Result<()> {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
             // A client that goes away ends its connection with an error; that is no news here.
             tokio::task::spawn_local(async move { drop(connection.await) });
         }

@@ -1,6 +1,8 @@
 //! Orders in process, without HTTP: from N OS threads, durable or not. Prints one JSON
 //! line a run: `{"threads":N,"durable":true,"orders":..,"seconds":..,"per_second":..}`.
 
+#![allow(clippy::expect_used, reason = "a measurement that cannot be made ends here")]
+
 use anyhow::Context as _;
 use clap::Parser;
 use son7shop_actors::{NewProduct, Settings, Shop};
