@@ -1,5 +1,5 @@
 //! Answers as JSON, written straight into one buffer. What is written here is described
-//! for readers by the schemas in `schema.rs`; a test reads one back as the other.
+//! for readers by the schemas in `schema.rs`; the fuzzer holds live answers against them.
 
 use super::clock;
 use son7shop_engine::{CURRENCY, OrderId, OrderView, ProductView, SaleTerms, Time};

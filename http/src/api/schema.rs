@@ -1,5 +1,5 @@
-//! Answers as the OpenAPI describes them. `json.rs` writes them; a test reads what it
-//! wrote as these.
+//! Answers as the OpenAPI describes them. `json.rs` writes them; the fuzzer holds
+//! live answers against these.
 
 use utoipa::{IntoParams, ToSchema};
 
@@ -7,8 +7,6 @@ macro_rules! described {
     ($($item:item)+) => {
         $(
             #[derive(ToSchema)]
-            #[cfg_attr(test, derive(Debug, serde::Deserialize))]
-            #[cfg_attr(test, serde(deny_unknown_fields))]
             #[allow(dead_code, reason = "describes answers to the OpenAPI")]
             $item
         )+
@@ -105,9 +103,7 @@ described! {
 
 /// Where an order stands.
 #[derive(ToSchema)]
-#[cfg_attr(test, derive(Debug, serde::Deserialize))]
 #[schema(rename_all = "lowercase")]
-#[cfg_attr(test, serde(rename_all = "lowercase"))]
 #[allow(dead_code, reason = "describes answers to the OpenAPI")]
 pub(super) enum OrderStatus {
     Held,
@@ -118,7 +114,6 @@ pub(super) enum OrderStatus {
 
 /// Whole won.
 #[derive(ToSchema)]
-#[cfg_attr(test, derive(Debug, serde::Deserialize))]
 #[allow(dead_code, clippy::upper_case_acronyms, reason = "describes answers to the OpenAPI")]
 pub(super) enum Currency {
     KRW,
@@ -126,7 +121,6 @@ pub(super) enum Currency {
 
 /// Every error (RFC 9457). Some codes have more members: the field, what was available.
 #[derive(ToSchema)]
-#[cfg_attr(test, derive(serde::Deserialize))]
 #[allow(dead_code, reason = "describes answers to the OpenAPI")]
 pub(super) struct Problem {
     /// `urn:son7shop:problem:` and the code.
