@@ -7,7 +7,7 @@ use crate::request::Request;
 use serde::Deserialize;
 use std::net::SocketAddr;
 
-/// Orders asked for in one page.
+/// Orders asked for in one page: the most that the API takes.
 const PAGE_ORDERS: usize = 100;
 
 /// Why a call did not do what it was for.
