@@ -7,7 +7,8 @@
 //! texts and numbers.
 //!
 //! `write_behind [ROUNDS] [ORDERS] [WHAT]`: the rounds (5), the orders in each (40,000),
-//! and which rows (those whose name has it; all).
+//! and which rows (those whose name has it; all). With `--json` for `WHAT` all rows, a JSON
+//! line each, for the speed table.
 
 use anyhow::{Context, Result, ensure};
 use son7shop_engine::{CustomerId, Event, Lsn, OrderId, PartitionId, PricedLine, Record, RequestKey, Sku, Time, Won};
@@ -36,27 +37,39 @@ async fn main() -> Result<()> {
     let orders: usize = args.next().map_or(Ok(40_000), |text| text.parse()).context("ORDERS is a number")?;
     let wanted = args.next().unwrap_or_default();
     ensure!(rounds > 0 && orders >= BATCH, "nothing to measure: at least one round, at least {BATCH} orders");
-    println!("{:<34} {:>12} {:>12}  {:>24}", "orders a second, median", "store", "plain", "ratio (min to max)");
+    let json = wanted == "--json";
+    if !json {
+        println!("{:<34} {:>12} {:>12}  {:>24}", "orders a second, median", "store", "plain", "ratio (min to max)");
+    }
     for kind in [None, Some(Kind::MariaDb), Some(Kind::MySql)] {
         let place = match Place::new(kind) {
             Ok(place) => place,
             Err(error) => {
-                println!("NOT RUN: {error:#}");
+                if json {
+                    let name = kind.map_or("SQLite".to_owned(), |kind| kind.to_string());
+                    let none: [f64; 0] = [];
+                    let why = format!("{error:#}");
+                    println!("{}", serde_json::json!({"row": name, "store": none, "plain": none, "not_run": why}));
+                } else {
+                    println!("NOT RUN: {error:#}");
+                }
                 continue;
             }
         };
         for products in [1, 10_000] {
             let name = format!("{}, {products} products", place.name());
-            if name.contains(&wanted) {
-                measure(&place, &name, rounds, orders, products).await?;
+            if json || name.contains(&wanted) {
+                measure(&place, &name, rounds, orders, products, json).await?;
             }
         }
     }
-    println!("floor {FLOOR}, aim {AIM}");
+    if !json {
+        println!("floor {FLOOR}, aim {AIM}");
+    }
     Ok(())
 }
 
-async fn measure(place: &Place, name: &str, rounds: usize, orders: usize, products: usize) -> Result<()> {
+async fn measure(place: &Place, name: &str, rounds: usize, orders: usize, products: usize, json: bool) -> Result<()> {
     let work = Work::new(orders, products)?;
     let (mut stored, mut plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -65,6 +78,10 @@ async fn measure(place: &Place, name: &str, rounds: usize, orders: usize, produc
         stored.push(a);
         plain.push(b);
         ratios.push(a / b);
+    }
+    if json {
+        println!("{}", serde_json::json!({"row": name, "store": stored, "plain": plain}));
+        return Ok(());
     }
     let (low, high) = (min(&ratios), max(&ratios));
     println!(

@@ -156,6 +156,7 @@ pub fn write_behind(programs: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -
     command.args([&rounds.to_string(), "40000", "--json"]);
     let rates = |rates: &[f64]| rates.iter().copied().collect::<Spread>().show(|rate| format!("{rate:.0}"));
     let runs: Vec<WriteBehind> = lines(&output(command)?)?;
+    anyhow::ensure!(!runs.is_empty(), "write_behind said nothing");
     let row = |run: WriteBehind| {
         let ratios = run.store.iter().zip(&run.plain).map(|(store, plain)| store / plain);
         Row {
