@@ -49,6 +49,8 @@ pub(crate) struct State {
     /// The last event read.
     read: Lsn,
     under_way: BTreeSet<Lsn>,
+    /// Ends of frames that were read: a reader can start again only there.
+    ends: BTreeSet<Lsn>,
     asking: JoinSet<Lsn>,
 }
 
@@ -72,6 +74,7 @@ impl Actor for StockParticipant {
             reader: None,
             read,
             under_way: BTreeSet::new(),
+            ends: BTreeSet::new(),
             asking: JoinSet::new(),
         })
     }
@@ -127,15 +130,19 @@ impl State {
                 self.read = lsn;
                 lsn = lsn.next();
             }
+            self.ends.insert(self.read);
         }
         Ok(())
     }
 
-    /// Everything below the oldest event under way is settled.
+    /// Everything below the oldest event under way is settled, to the end of a frame: a
+    /// cursor inside a frame could not be read on from.
     fn settle(&mut self) -> Result<(), JournalError> {
-        let settled = self.under_way.first().map_or(self.read, |oldest| Lsn(oldest.0 - 1));
+        let oldest = self.under_way.first().copied().unwrap_or(self.read.next());
+        let Some(&settled) = self.ends.range(..oldest).next_back() else { return Ok(()) };
         if settled > self.args.home.settled() && self.stored.elapsed() >= LOOK {
             self.cursor.store(settled)?;
+            self.ends = self.ends.split_off(&settled);
             self.stored = Instant::now();
             self.args.home.set_settled(settled);
         }
