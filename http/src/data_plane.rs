@@ -15,17 +15,24 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener as TokioListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Connections that the kernel keeps until they are accepted: a sale opens with a crowd.
 const LISTEN_BACKLOG: i32 = 4096;
-/// A client that sends no whole head in this time is cut off (slowloris).
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections on one arbiter; more of them wait in the kernel until one ends.
-const CONNECTIONS_MAX: usize = 20_000;
+/// What one arbiter gives to connections.
+const LIMITS: Limits = Limits { connections_max: 20_000, header_read: Duration::from_secs(10) };
 /// The pause after a failed accept (no file descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Connections; more of them wait in the kernel until one ends.
+    connections_max: usize,
+    /// A client that sends no whole head in this time is cut off (slowloris). An idle
+    /// connection is one that sends no head, so this ends it too.
+    header_read: Duration,
+}
 
 /// The listeners of a data plane, one for each arbiter, all on one address.
 #[derive(Debug)]
@@ -36,7 +43,11 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds `count` listeners to `address`; with port 0 they share a free one.
+    ///
+    /// Fails where another program listens: shared ports would let a second shop of the
+    /// same user take half of this one's connections, and neither would know.
     pub fn bind(address: SocketAddr, count: usize) -> io::Result<Self> {
+        drop(bound(address, false)?);
         let first = listen(address)?;
         let address = first.local_addr()?;
         let mut listeners = vec![first];
@@ -60,64 +71,78 @@ impl Listeners {
         B: Body + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (stop, stopped) = watch::channel(false);
-        for (listener, arbiter) in self.listeners.into_iter().zip(arbiters) {
-            let (service, stopped) = (service(), stopped.clone());
-            arbiter.spawn_fn(move || drop(tokio::task::spawn_local(accept(listener, service, stopped))));
-        }
-        Serving { stop }
+        let stops = self.listeners.into_iter().zip(arbiters).map(|(listener, arbiter)| {
+            let (stop, stopped) = watch::channel(false);
+            let service = service();
+            arbiter.spawn_fn(move || drop(tokio::task::spawn_local(accept(listener, service, stopped, LIMITS))));
+            stop
+        });
+        Serving { stops: stops.collect() }
     }
 }
 
 /// Accept loops at work.
 #[derive(Debug)]
 pub struct Serving {
-    stop: watch::Sender<bool>,
+    /// One for each arbiter: every connection looks at it whenever it wakes, and looking
+    /// takes a lock that arbiters must not share.
+    stops: Vec<watch::Sender<bool>>,
 }
 
 impl Serving {
     /// Accepts nobody any more, lets requests under way be answered, and closes idle
     /// connections. Returns once all are closed, or at the deadline; says whether all were.
     pub async fn stop(self, deadline: Duration) -> bool {
-        self.stop.send_replace(true);
-        // Every loop and every connection holds a receiver until it ends.
-        tokio::time::timeout(deadline, self.stop.closed()).await.is_ok()
+        for stop in &self.stops {
+            stop.send_replace(true);
+        }
+        let all_ended = async {
+            // Every loop and every connection holds a receiver until it ends.
+            for stop in &self.stops {
+                stop.closed().await;
+            }
+        };
+        tokio::time::timeout(deadline, all_ended).await.is_ok()
     }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    let socket = bound(address, true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())
 }
 
-async fn accept<S, B>(listener: TcpListener, service: S, mut stopped: watch::Receiver<bool>)
+fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Only over connections that are ending, never over another listener.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+async fn accept<S, B>(listener: TcpListener, service: S, mut stopped: watch::Receiver<bool>, limits: Limits)
 where
     S: HttpService<Incoming, ResBody = B> + Clone + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+    let listener = match TokioListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "an arbiter cannot listen"),
     };
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(limits.connections_max));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_read);
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept_one(&listener, &room) => accepted,
             _ = stopped.wait_for(|stop| *stop) => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -130,6 +155,14 @@ where
             drop(place);
         });
     }
+}
+
+/// The next connection, once there is room for it.
+async fn accept_one(listener: &TokioListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    // Fails only when the semaphore is closed, and nobody closes it.
+    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
 }
 
 async fn connection<S, B>(builder: &http1::Builder, stream: TcpStream, service: S, mut stopped: watch::Receiver<bool>)
@@ -153,5 +186,146 @@ where
     if let Err(error) = ended {
         // A client that goes away is no news.
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use std::cell::RefCell;
+    use std::convert::Infallible;
+    use std::future::Future;
+    use std::net::Ipv4Addr;
+    use std::rc::Rc;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
+    use tokio::task::LocalSet;
+
+    const LONG: Duration = Duration::from_mins(10);
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    /// What the loop under test has seen, and what lets a request to `/wait` go on.
+    #[derive(Default)]
+    struct Seen {
+        paths: RefCell<Vec<String>>,
+        arrived: Notify,
+        go_on: Notify,
+    }
+
+    /// Runs a test beside an accept loop, both on this thread, as on an arbiter.
+    fn beside_a_loop<F: Future>(limits: Limits, test: impl FnOnce(SocketAddr, Serving, Rc<Seen>) -> F) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let listener = listen(ANY).unwrap();
+            let address = listener.local_addr().unwrap();
+            let seen = Rc::new(Seen::default());
+            let serving = Rc::clone(&seen);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let seen = Rc::clone(&serving);
+                async move {
+                    seen.paths.borrow_mut().push(request.uri().path().to_owned());
+                    seen.arrived.notify_one();
+                    if request.uri().path() == "/wait" {
+                        seen.go_on.notified().await;
+                    }
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
+                }
+            });
+            let (stop, stopped) = watch::channel(false);
+            tokio::task::spawn_local(accept(listener, service, stopped, limits));
+            test(address, Serving { stops: vec![stop] }, seen).await;
+        });
+    }
+
+    async fn send(stream: &mut TcpStream, path: &str) {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await.unwrap();
+    }
+
+    /// Reads an answer; `false` where the other side has closed.
+    async fn answered(stream: &mut TcpStream) -> bool {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\nok") {
+            if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn a_port_that_somebody_else_has_is_refused() {
+        let taken = Listeners::bind(ANY, 2).unwrap();
+        let error = Listeners::bind(taken.address(), 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_head_that_does_not_end_is_cut_off() {
+        let limits = Limits { header_read: Duration::from_millis(20), connections_max: 1 };
+        beside_a_loop(limits, |address, serving, seen| async move {
+            let mut slow = TcpStream::connect(address).await.unwrap();
+            slow.write_all(b"GET / HTTP/1.1\r\nhost: te").await.unwrap();
+            assert!(!answered(&mut slow).await);
+            assert!(seen.paths.borrow().is_empty());
+            drop(serving);
+        });
+    }
+
+    #[test]
+    fn a_connection_too_many_waits_until_another_ends() {
+        let limits = Limits { header_read: LONG, connections_max: 1 };
+        beside_a_loop(limits, |address, serving, seen| async move {
+            let mut first = TcpStream::connect(address).await.unwrap();
+            send(&mut first, "/first").await;
+            assert!(answered(&mut first).await);
+            let mut second = TcpStream::connect(address).await.unwrap();
+            send(&mut second, "/second").await;
+            // Time enough for a loop without a cap to take the second one.
+            for _ in 0..200 {
+                send(&mut first, "/first").await;
+                assert!(answered(&mut first).await);
+            }
+            assert!(seen.paths.borrow().iter().all(|path| path == "/first"));
+            drop(first);
+            assert!(answered(&mut second).await);
+            drop(serving);
+        });
+    }
+
+    #[test]
+    fn stopping_answers_what_was_accepted_and_closes_what_is_idle() {
+        let limits = Limits { header_read: LONG, connections_max: 8 };
+        beside_a_loop(limits, |address, serving, seen| async move {
+            let mut idle = TcpStream::connect(address).await.unwrap();
+            send(&mut idle, "/idle").await;
+            assert!(answered(&mut idle).await);
+            seen.arrived.notified().await;
+            let mut busy = TcpStream::connect(address).await.unwrap();
+            send(&mut busy, "/wait").await;
+            seen.arrived.notified().await;
+            let stopping = tokio::task::spawn_local(serving.stop(LONG));
+            assert!(!answered(&mut idle).await, "an idle connection is closed");
+            assert!(!stopping.is_finished(), "somebody waits for an answer");
+            seen.go_on.notify_one();
+            assert!(answered(&mut busy).await);
+            assert!(stopping.await.unwrap());
+            assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        });
+    }
+
+    #[test]
+    fn stopping_ends_at_its_deadline_also_when_there_is_no_room() {
+        let limits = Limits { header_read: LONG, connections_max: 1 };
+        beside_a_loop(limits, |address, serving, seen| async move {
+            let mut busy = TcpStream::connect(address).await.unwrap();
+            send(&mut busy, "/wait").await;
+            seen.arrived.notified().await;
+            assert!(!serving.stop(Duration::from_millis(20)).await);
+            assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        });
     }
 }
