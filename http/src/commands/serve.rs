@@ -10,6 +10,7 @@ use son7shop_http::data_plane::Listeners;
 use son7shop_http::metrics::Metrics;
 use son7shop_http::settings::Settings;
 use son7shop_http::token::Tokens;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,7 +30,11 @@ pub(crate) fn run(settings: &Settings, key: Option<&str>) -> anyhow::Result<Exit
         .on_thread_start(lower_priority)
         .enable_all()
         .build()?;
-    runtime.block_on(serve(settings, key, metrics))
+    let ended = runtime.block_on(serve(settings, key, metrics));
+    // A recovery that was broken off, or a sync that hangs, would hold up the end of the
+    // process; the journal on disk stands whenever the process ends.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(settings: &Settings, key: Option<&str>, metrics: Metrics) -> anyhow::Result<ExitCode> {
@@ -48,7 +53,8 @@ async fn serve(settings: &Settings, key: Option<&str>, metrics: Metrics) -> anyh
     let serving =
         listeners.serve(shop.arbiters(), || TowerToHyperService::new(warp::service(api::routes(api.clone()))));
     tokio::spawn(keep_metrics(metrics));
-    println!("listening on http://{address}");
+    // Whoever started it may have closed the pipe: no reason to stop.
+    let _ = writeln!(std::io::stdout(), "listening on http://{address}");
 
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     tracing::info!("stopping: answering what was accepted");
