@@ -16,14 +16,18 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const ISSUER: &str = "son7shop";
 const AUDIENCE: &str = "son7shop";
 /// The longest header that is looked at, in bytes.
 const HEADER_MAX: usize = 4096;
-/// Verified tokens that each thread remembers; all are dropped when there are more.
+/// Verified tokens that each thread remembers: at most this many new ones, and as many
+/// that were there before.
 const REMEMBERED_MAX: usize = 16_384;
+/// Tells verifiers apart: what one verified is nothing to another.
+static VERIFIERS: AtomicU64 = AtomicU64::new(0);
 
 /// What a caller may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -171,6 +175,7 @@ fn make_key(path: &Path) -> io::Result<()> {
 pub struct Tokens(Arc<Verifier>);
 
 struct Verifier {
+    number: u64,
     key: DecodingKey,
     id: String,
     validation: Validation,
@@ -179,7 +184,46 @@ struct Verifier {
 thread_local! {
     /// Verifying costs tens of microseconds, more than an order: each thread remembers
     /// what it verified, with the second at which that expires.
-    static VERIFIED: RefCell<HashMap<Box<str>, (Identity, u64), foldhash::fast::RandomState>> = RefCell::default();
+    static VERIFIED: RefCell<Remembered> = RefCell::default();
+}
+
+/// Verified tokens in two halves: when the new half is full it becomes the old one, and
+/// what is asked for again moves over. So a crowd larger than the room loses only those
+/// who do not come back.
+#[derive(Default)]
+struct Remembered {
+    new: Half,
+    old: Half,
+}
+
+type Half = HashMap<Box<str>, Verified, foldhash::fast::RandomState>;
+
+#[derive(Clone)]
+struct Verified {
+    identity: Identity,
+    /// The second at which it is over.
+    exp: u64,
+    verifier: u64,
+}
+
+impl Remembered {
+    fn find(&mut self, token: &str, verifier: u64, now: u64) -> Option<Identity> {
+        let holds = |verified: &Verified| verified.verifier == verifier && now < verified.exp;
+        if let Some(verified) = self.new.get(token) {
+            return holds(verified).then(|| verified.identity.clone());
+        }
+        let (token, verified) = self.old.remove_entry(token)?;
+        let identity = holds(&verified).then(|| verified.identity.clone())?;
+        self.keep(token, verified);
+        Some(identity)
+    }
+
+    fn keep(&mut self, token: Box<str>, verified: Verified) {
+        if self.new.len() >= REMEMBERED_MAX {
+            self.old = std::mem::take(&mut self.new);
+        }
+        self.new.insert(token, verified);
+    }
 }
 
 impl Tokens {
@@ -192,29 +236,24 @@ impl Tokens {
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.leeway = 0;
-        Ok(Self(Arc::new(Verifier { key: decoding, id: key.id(), validation })))
+        let number = VERIFIERS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(Arc::new(Verifier { number, key: decoding, id: key.id(), validation })))
     }
 
     /// Who sent this `Authorization` header.
     pub fn verify(&self, header: Option<&str>) -> Result<Identity, TokenError> {
         let token = header.and_then(bearer).ok_or(TokenError::Missing)?;
         let now = now();
-        let remembered = VERIFIED.with_borrow(|verified| {
-            verified.get(token).filter(|(_, exp)| now < *exp).map(|(identity, _)| identity.clone())
-        });
-        if let Some(identity) = remembered {
+        let verifier = self.0.number;
+        if let Some(identity) = VERIFIED.with_borrow_mut(|verified| verified.find(token, verifier, now)) {
             return Ok(identity);
         }
         let (identity, exp) = self.decode(token)?;
         if exp <= now {
             return Err(TokenError::Expired);
         }
-        VERIFIED.with_borrow_mut(|verified| {
-            if verified.len() >= REMEMBERED_MAX {
-                verified.clear();
-            }
-            verified.insert(token.into(), (identity.clone(), exp));
-        });
+        let verified = Verified { identity: identity.clone(), exp, verifier };
+        VERIFIED.with_borrow_mut(|remembered| remembered.keep(token.into(), verified));
         Ok(identity)
     }
 
@@ -222,7 +261,7 @@ impl Tokens {
         if token.len() > HEADER_MAX {
             return Err(TokenError::Invalid);
         }
-        let Verifier { key, id, validation } = &*self.0;
+        let Verifier { key, id, validation, .. } = &*self.0;
         let decoded = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
             _ => TokenError::Invalid,
@@ -298,6 +337,33 @@ mod tests {
         let mut endless = claims(later);
         endless.as_object_mut().unwrap().remove("exp");
         check(&tokens, &sign(&header(&key), &endless), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn what_one_shop_verified_is_nothing_to_another() {
+        let key = key();
+        let (ours, theirs) = (Tokens::of(&key).unwrap(), Tokens::of(&self::key()).unwrap());
+        let token = key.sign(Role::Customer, &CustomerId::parse("kim").unwrap(), Duration::from_hours(1)).unwrap();
+        check(&ours, &token, Ok("kim"));
+        check(&theirs, &token, Err(TokenError::Invalid));
+        check(&ours, &token, Ok("kim"));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_ends_when_the_token_does() {
+        let identity = Identity { role: Role::Customer, subject: CustomerId::parse("kim").unwrap() };
+        let verified = Verified { identity: identity.clone(), exp: 10, verifier: 7 };
+        let mut remembered = Remembered::default();
+        remembered.keep("often".into(), verified.clone());
+        remembered.keep("once".into(), verified.clone());
+        for n in 0..5 * REMEMBERED_MAX {
+            remembered.keep(n.to_string().into(), verified.clone());
+            assert_eq!(remembered.find("often", 7, 9).as_ref(), Some(&identity));
+            assert!(remembered.new.len() <= REMEMBERED_MAX && remembered.old.len() <= REMEMBERED_MAX);
+        }
+        assert_eq!(remembered.find("once", 7, 9), None);
+        assert_eq!(remembered.find("often", 8, 9), None);
+        assert_eq!(remembered.find("often", 7, 10), None);
     }
 
     #[test]
