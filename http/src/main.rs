@@ -2,8 +2,10 @@
 
 mod commands;
 
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use son7shop_http::settings::{Flags, Settings, TOKEN_KEY};
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -36,8 +38,39 @@ enum Command {
     Verify,
 }
 
+impl Program {
+    /// Reads arguments and environment. A variable that is set to nothing is not set:
+    /// compose files and unit files leave such ones.
+    fn read() -> Result<Self, clap::Error> {
+        let empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        let command =
+            Self::command().mut_args(|arg| if arg.get_env().is_some_and(empty) { arg.env(None::<&str>) } else { arg });
+        Self::from_arg_matches(&command.try_get_matches()?)
+    }
+
+    /// The variable that a wrong value came from, where it came from one.
+    fn wrong_variable(error: &clap::Error) -> Option<String> {
+        let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
+        let mut command = Self::command();
+        command.build();
+        let arg = command.get_arguments().find(|arg| arg.to_string() == *wrong)?;
+        let flag = format!("--{}", arg.get_long()?);
+        let given = std::env::args().any(|given| given.split('=').next() == Some(flag.as_str()));
+        let name = arg.get_env()?;
+        (!given && std::env::var_os(name).is_some()).then(|| name.to_string_lossy().into_owned())
+    }
+}
+
 fn main() -> ExitCode {
-    let program = Program::parse();
+    let program = match Program::read() {
+        Ok(program) => program,
+        Err(error) => {
+            if let Some(name) = Program::wrong_variable(&error) {
+                eprintln!("son7shop: {name} in the environment cannot be used");
+            }
+            error.exit()
+        }
+    };
     let key = std::env::var(TOKEN_KEY).ok().filter(|key| !key.is_empty());
     match run(program, key.as_deref()) {
         Ok(code) => code,

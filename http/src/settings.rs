@@ -219,14 +219,14 @@ impl File {
     }
 }
 
-/// The address without what stands between `:` and `@` of its authority.
+/// The address without what stands between its first `:` and its last `@`: a password
+/// that was not written as an address wants it, with `/` or `@` in it, is hidden too.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
+    match rest.rsplit_once('@') {
         Some((user, host)) => {
             let user = user.split(':').next().unwrap_or("");
-            format!("{scheme}://{user}:***@{host}{path}")
+            format!("{scheme}://{user}:***@{host}")
         }
         None => url.to_owned(),
     }
@@ -274,6 +274,7 @@ mod tests {
         for (url, shown) in [
             ("mysql://shop:s3cr:et@db:3306/shop", "mysql://shop:***@db:3306/shop"),
             ("mysql://shop:a@b@db/shop", "mysql://shop:***@db/shop"),
+            ("mysql://shop:a/b@db/shop", "mysql://shop:***@db/shop"),
             ("mysql://db/shop", "mysql://db/shop"),
             ("sqlite:./data/x", "sqlite:./data/x"),
         ] {

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use son7shop_loadtest::client::ClientError;
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Caller, PATIENCE, Place, code, stop, until};
 
 /// Customers that buy while the shop is stopped.
@@ -23,11 +23,27 @@ fn customer(place: &Place) -> String {
 
 /// What the program says when it refuses to serve; it must exit 1.
 fn refusal(place: &Place) -> String {
-    let output = place.shop.command(&["serve"]).stdin(Stdio::null()).output().unwrap();
+    let mut command = place.shop.command(&["serve"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let code = ended(&mut child);
+    let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(code, Some(1), "{said}");
     assert!(output.stdout.is_empty(), "it does not say that it serves");
     said
+}
+
+/// Its exit code; `None` for a program that had to be killed, because it does not end.
+fn ended(child: &mut Child) -> Option<i32> {
+    let by = Instant::now() + PATIENCE;
+    while Instant::now() < by {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    None
 }
 
 #[test]
@@ -203,6 +219,38 @@ fn one_folder_has_one_process() {
     stop(place.start());
 }
 
+/// Two shops on one port would each get half of the customers.
+#[test]
+fn one_port_has_one_process() {
+    let (mut second, first) = (Place::new(1), Place::new(1));
+    let program = first.start();
+    second.set("SON7_LISTEN", &program.address().to_string());
+    let said = refusal(&second);
+    assert!(said.contains(&program.address().to_string()) && said.contains("in use"), "{said}");
+    stop(program);
+}
+
+/// A disk that takes for ever: the file that is read first is a pipe that nobody writes to.
+#[test]
+fn a_signal_ends_it_while_the_folder_is_being_read() {
+    let place = Place::new(1);
+    stop(place.start());
+    let (lock, meta) = (place.data().join("journal.lock"), place.data().join("journal.meta"));
+    fs::remove_file(&meta).unwrap();
+    assert!(Command::new("mkfifo").arg(&meta).status().unwrap().success());
+    let mut child = place.shop.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let id = child.id().to_string();
+    // Signals are in hand before the lock is; the next file is the pipe.
+    until("the lock", || has_open(&id, &lock));
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(ended(&mut child), Some(0));
+}
+
+fn has_open(process: &str, file: &Path) -> bool {
+    let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten();
+    files.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|path| path == file))
+}
+
 #[test]
 fn wrong_settings_are_refused_with_words() {
     let mut place = Place::new(2);
@@ -218,6 +266,22 @@ fn wrong_settings_are_refused_with_words() {
     place.set("SON7_DATABASE_URL", "oracle://somewhere/shop");
     let said = refusal(&place);
     assert!(said.contains("sqlite") && said.contains("mysql"), "{said}");
+}
+
+#[test]
+fn a_wrong_variable_is_named_and_an_empty_one_is_not_set() {
+    let mut place = Place::new(2);
+    place.set("SON7_HOLD_SECONDS", "");
+    let (code, said) = place.run(&["config"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("hold_seconds = 600"), "{said}");
+    place.set("SON7_HOLD_SECONDS", "soon");
+    let (code, said) = place.run(&["config"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("SON7_HOLD_SECONDS") && said.contains("soon"), "{said}");
+    let (code, said) = place.run(&["config", "--hold-seconds", "later"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!said.contains("SON7_HOLD_SECONDS") && said.contains("later"), "{said}");
 }
 
 #[test]
