@@ -39,6 +39,8 @@ pub struct Sample {
     pub wrong: Option<String>,
     /// Of an open loop.
     pub open: Option<OpenCounts>,
+    /// Of an open loop: the 99th percentile of how long after they were due requests were sent.
+    pub lateness_p99: Duration,
     /// What an order cost.
     pub costs: Costs,
 }
@@ -129,6 +131,7 @@ pub fn measure(running: &Running, load: &Load) -> anyhow::Result<Sample> {
         p50: drive::percentile(&report.latency, 50.0),
         wrong: wrong(&report, workloads.iter().find_map(Prepared::unexpected)),
         open: report.open,
+        lateness_p99: drive::percentile(&report.lateness, 99.0),
         costs: costs(&probe.opened, &probe.closed, report.answers.of(201), load.window),
     })
 }

@@ -120,6 +120,8 @@ fn print(report: &Report, own: &Usage) {
             "due {}, sent late for want of a free connection {}, never sent {}, unanswered {}",
             open.due, open.delayed, open.unsent, open.unanswered
         );
+        let [p50, p99, max] = [50.0, 99.0, 100.0].map(|percent| percentile(&report.lateness, percent));
+        println!("sent after they were due: p50 {p50:.2?}, p99 {p99:.2?}, max {max:.2?}");
     }
     println!("failures {}, connections opened anew {}", report.failures, report.reopened);
     if let Some(first) = &report.first_failure {

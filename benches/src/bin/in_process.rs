@@ -42,6 +42,9 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    // As `son7shop serve` does: clearing a huge page holds everybody up, and 2,000 threads
+    // have 2,000 heaps.
+    rustix::thread::disable_transparent_huge_pages(true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     for threads in &options.threads {
         let folder = tempfile::tempdir_in(&options.folder)?;

@@ -4,12 +4,15 @@
 use crate::disk;
 use crate::measure::{Load, Sample, measure};
 use crate::side::{Side, Sides};
-use son7shop_loadtest::drive::Pace;
+use son7shop_loadtest::drive::{OpenCounts, Pace};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The open loop's rate, as a share of the product's throughput in the same round.
 pub const OPEN_SHARE: f64 = 0.7;
+
+/// The open loop's window, at least: a hundredth of a short one is a single hiccup of the machine.
+const OPEN_WINDOW_MIN: Duration = Duration::from_secs(10);
 
 /// Syncs that are timed in each round.
 const SYNCS: usize = 1_000;
@@ -109,8 +112,8 @@ fn closed(
 }
 
 fn open(sides: &Sides, settings: &Settings, per_second: f64, say: &mut dyn FnMut(&str)) -> anyhow::Result<OpenRound> {
-    let load =
-        Load { connections: MANY, pace: Pace::Open { per_second }, warmup: settings.warmup, window: settings.window };
+    let window = settings.window.max(OPEN_WINDOW_MIN);
+    let load = Load { connections: MANY, pace: Pace::Open { per_second }, warmup: settings.warmup, window };
     let bare = measure(&sides.start(Side::Bare, MANY)?, &load)?;
     say(&format!("  open loop, {per_second:.0}/s, Bare: {}", shown(&bare)));
     let syncs = disk::sync_times(&sides.folder, SYNCS)?;
@@ -122,16 +125,20 @@ fn open(sides: &Sides, settings: &Settings, per_second: f64, say: &mut dyn FnMut
 }
 
 fn shown(sample: &Sample) -> String {
-    let Sample { per_second, p50, p99, wrong, open, costs } = sample;
+    let Sample { per_second, p50, p99, wrong, open, lateness_p99, costs } = sample;
     let mut parts = vec![format!(
         "{per_second:.0}/s, p50 {p50:.2?}, p99 {p99:.2?}, server {:.1} µs and {:.2} switches, client {:.1} µs an order",
         costs.cpu_micros, costs.switches, costs.client_cpu_micros
     )];
     parts.extend(costs.orders_per_sync.map(|orders| format!("{orders:.1} orders a sync")));
     parts.extend(costs.lag_events.map(|lag| format!("{lag:.0} events behind")));
-    parts.extend(
-        open.map(|open| format!("{} of {} late, {} unsent", open.delayed, open.due, open.unsent + open.unanswered)),
-    );
+    parts.extend(open.map(|open| {
+        let OpenCounts { due, delayed, unsent, unanswered } = open;
+        format!(
+            "{delayed} of {due} without a connection, {} unsent, sent late p99 {lateness_p99:.2?}",
+            unsent + unanswered
+        )
+    }));
     parts.extend(wrong.clone());
     parts.join(", ")
 }

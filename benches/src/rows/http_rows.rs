@@ -119,11 +119,13 @@ impl Collected {
         let late = sums(|sample| sample.open.map_or(0, |open| open.delayed));
         let unsent = sums(|sample| sample.open.map_or(0, |open| open.unsent + open.unanswered));
         let beside = format!(
-            "{} requests a second; p99 {} ms, bare {} ms, `fdatasync` {} ms; sent late for want of a connection {}, bare {}; never sent or answered {}, bare {}",
+            "{} requests a second; p99 {} ms, bare {} ms, `fdatasync` {} ms; p99 of the client's own lateness {} ms, bare {} ms; without a connection {}, bare {}; never sent or answered {}, bare {}",
             self.open.iter().map(|round| round.per_second).collect::<Spread>().show(|rate| format!("{rate:.0}")),
             p99(&products),
             p99(&bares),
             self.open.iter().map(|round| millis(round.sync_p99)).collect::<Spread>(),
+            lateness(&products),
+            lateness(&bares),
             late.0,
             late.1,
             unsent.0,
@@ -131,7 +133,7 @@ impl Collected {
         );
         Row {
             figure:
-                "p99 acknowledgement ÷ (p99 of the bare POST + 2 × p99 of `fdatasync`), open loop, 70 % of saturation"
+                "p99 acknowledgement ÷ (p99 of the bare POST + 2 × p99 of `fdatasync`), open loop, 70 % of the closed loop's throughput"
                     .to_owned(),
             asked: Asked::AtMost(1.5, 1.0),
             unit: "",
@@ -180,6 +182,10 @@ fn p99(samples: &[Sample]) -> String {
     samples.iter().map(|sample| millis(sample.p99)).collect::<Spread>().to_string()
 }
 
+fn lateness(samples: &[Sample]) -> String {
+    samples.iter().map(|sample| millis(sample.lateness_p99)).collect::<Spread>().to_string()
+}
+
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
@@ -196,6 +202,7 @@ mod tests {
             p50: Duration::from_millis(1),
             wrong: None,
             open: None,
+            lateness_p99: Duration::ZERO,
             costs: Costs::default(),
         }
     }

@@ -24,6 +24,7 @@ pub(crate) fn run(settings: &Settings, key: Option<&str>) -> anyhow::Result<Exit
     log_to_stderr(settings)?;
     settings.check_exposure()?;
     raise_open_files();
+    small_pages();
     let metrics = Metrics::install().context("metrics")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("control")
@@ -87,6 +88,14 @@ fn raise_open_files() {
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the number of open files stays as it is");
+    }
+}
+
+/// Orders fill memory as fast as they come, and on an arbiter the kernel clears a huge page
+/// while every shopper waits: 4 ms for each 8,000 orders were measured on a virtual machine.
+fn small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::warn!(%error, "memory comes in huge pages: some answers will be late");
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) struct Tally {
     pub(super) reopened: u64,
     pub(super) unanswered: u64,
     pub(super) open: OpenCounts,
+    pub(super) lateness: Histogram<u64>,
 }
 
 impl Tally {
@@ -84,6 +85,7 @@ impl Tally {
             reopened: 0,
             unanswered: 0,
             open: OpenCounts::default(),
+            lateness: latencies(),
         }
     }
 
@@ -103,12 +105,18 @@ impl Tally {
         self.latency.saturating_record(nanos(latency));
     }
 
+    /// A request was sent so long after it was due.
+    pub(super) fn late(&mut self, lateness: Duration) {
+        self.lateness.saturating_record(nanos(lateness));
+    }
+
     pub(super) fn add(&mut self, part: &Self) {
         self.window.add(&part.window);
         self.total.add(&part.total);
         // Both have the same bounds, so adding cannot fail.
         let _ = self.latency.add(&part.latency);
         let _ = self.refused_latency.add(&part.refused_latency);
+        let _ = self.lateness.add(&part.lateness);
         self.again += part.again;
         self.failures += part.failures;
         if self.first_failure.is_none() {
@@ -135,6 +143,7 @@ impl Tally {
             reopened: self.reopened,
             unanswered: self.unanswered,
             open: matches!(plan.pace, Pace::Open { .. }).then_some(self.open),
+            lateness: self.lateness,
         }
     }
 }
@@ -165,6 +174,9 @@ pub struct Report {
     pub unanswered: u64,
     /// Of an open loop: what was not done as scheduled.
     pub open: Option<OpenCounts>,
+    /// Of an open loop: how long after they were due requests were sent, in nanoseconds; by this
+    /// client's own slowness or for want of a connection. The latencies contain it.
+    pub lateness: Histogram<u64>,
 }
 
 impl Report {
