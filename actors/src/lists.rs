@@ -5,9 +5,8 @@ use crate::calls::read;
 use crate::error::with_sources;
 use crate::shop::Shop;
 use son7shop_engine::{CustomerId, OrderId, OrderView, Time};
-use son7shop_persistence::store::{OrderCursor, OrdersPage as StorePage, Store, StoreError};
+use son7shop_persistence::store::{OrderCursor, OrdersPage as StorePage, StoreError};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// One page of orders, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +38,12 @@ impl Shop {
             })?);
         }
         let cursor = after.map(|(placed_at, id)| OrderCursor { placed_at, id });
-        let page = StorePage { customer: of.as_ref(), after: cursor, limit: limit.saturating_add(1) };
-        let rows = self.store().await?.orders_page(&page).await.map_err(ShopError::from_store)?;
+        let rows = self.inner.database.read(move |store| async move {
+            let page = StorePage { customer: of.as_ref(), after: cursor, limit: limit.saturating_add(1) };
+            store.orders_page(&page).await
+        });
+        let rows = rows.await.map_err(ShopError::from_store)?;
         Ok(merge(rows, newer, after, limit as usize))
-    }
-
-    pub(crate) async fn store(&self) -> Result<&Arc<dyn Store>, ShopError> {
-        self.inner.database.store().await.map_err(ShopError::from_store)
     }
 }
 

@@ -43,7 +43,8 @@ impl Shop {
     /// journal, or is ahead of this one, is an error. Needs a multi-threaded runtime.
     pub async fn open(settings: Settings, storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
         let folder = open_folder(&settings, storage).await?;
-        let database = Arc::new(Database::at(settings.database_url.clone()));
+        let database = Database::at(settings.database_url.clone());
+        let database = Arc::new(database.map_err(|error| OpenError::new("starting write-behind's thread", error))?);
         let positions = database_positions(&database).await?;
         let seed = rand::random();
         let folders: Vec<PartitionFolder> = folder.all().collect();
@@ -167,11 +168,7 @@ fn half_the_cores() -> u16 {
 
 /// Where the database stands; nothing where it cannot be reached now.
 async fn database_positions(database: &Database) -> Result<Vec<(PartitionId, Position)>, OpenError> {
-    let found = match database.store().await {
-        Ok(store) => store.positions().await,
-        Err(error) => Err(error),
-    };
-    match found {
+    match database.read(|store| async move { store.positions().await }).await {
         Ok(positions) => Ok(positions),
         Err(error) if error.is_retryable() => {
             tracing::warn!(error = with_sources(&error), "the database cannot be reached; selling begins without it");

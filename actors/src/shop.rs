@@ -168,7 +168,12 @@ impl Shop {
     }
 
     async fn forgotten_order(&self, order: OrderId, by: &Requester) -> Result<OrderView, ShopError> {
-        let row = self.store().await?.order(order).await.map_err(ShopError::from_store)?;
+        let row = self
+            .inner
+            .database
+            .read(move |store| async move { store.order(order).await })
+            .await
+            .map_err(ShopError::from_store)?;
         row.filter(|view| by.may_see(&view.customer)).ok_or_else(|| Refusal::UnknownOrder { order }.into())
     }
 

@@ -3,12 +3,11 @@
 //! Reads only, and needs no lock: it may run beside a serving shop, once write-behind has
 //! nothing left to carry. It must never repair anything.
 
-use crate::database::Database;
 use crate::upkeep::REMEMBER_MILLIS;
 use crate::{OpenError, Settings};
 use son7shop_engine::{OrderId, OrderStatus, OrderView, Partition, PartitionId, ProductView, Sku, Time, invariants};
 use son7shop_persistence::journal::{DataFolder, Position, Storage, inspect};
-use son7shop_persistence::store::{AuditRow, ProductRow, as_stored};
+use son7shop_persistence::store::{self, AuditRow, ProductRow, as_stored};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -37,8 +36,8 @@ pub async fn verify(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Ve
     let replayed = tokio::task::spawn_blocking(move || replay_all(storage, &path))
         .await
         .map_err(|error| OpenError::new("replaying the journal", error))??;
-    let database = Database::at(settings.database_url.clone());
-    let store = database.store().await.map_err(|error| OpenError::new("opening the database", error))?;
+    let store = store::connect(&settings.database_url);
+    let store = store.await.map_err(|error| OpenError::new("opening the database", error))?;
     let mut comparison = Comparison::new(replayed);
     let audited = store
         .audit(&mut |row| {
@@ -47,7 +46,7 @@ pub async fn verify(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Ve
         })
         .await;
     audited.map_err(|error| OpenError::new("reading the database", error))?;
-    database.close().await;
+    store.close().await;
     Ok(comparison.end())
 }
 

@@ -6,14 +6,14 @@
 //! up afterwards. It must never hold anybody up, and never skip an event: where the
 //! database and the journal do not fit each other it stops and says so.
 
-use crate::database::Database;
+use crate::database::{Database, OwnedBatch};
 use crate::error::with_sources;
 use crate::gate::Gate;
 use metrics::{Counter, Gauge};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use son7shop_engine::Record;
 use son7shop_persistence::journal::{Committed, JournalError, PartitionFolder, Position, Reader};
-use son7shop_persistence::store::{Batch, StoreError};
+use son7shop_persistence::store::StoreError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -116,15 +116,15 @@ impl State {
             return Ok(());
         };
         let began = Instant::now();
-        let store = self.args.database.store().await?;
-        let batch = Batch { partition: self.args.gate.id(), before: self.before, after, records: &records };
-        let applied = store.apply(&batch).await;
+        let carried = records.len() as u64;
+        let batch = OwnedBatch { partition: self.args.gate.id(), before: self.before, after, records };
+        let applied = self.args.database.apply(batch).await;
         if applied.is_err() {
             // The reader is ahead of the database: the next turn finds its place anew.
             self.reader = None;
         }
         self.before = Some(applied?);
-        self.carried.increment(records.len() as u64);
+        self.carried.increment(carried);
         self.args.gate.set_stored(after.lsn);
         self.report(self.args.gate.committed());
         self.give_way(committed, began.elapsed()).await;
@@ -135,7 +135,8 @@ impl State {
     async fn find_place(&mut self) -> Result<(), WriteBehindError> {
         let gate = &self.args.gate;
         let committed = gate.committed();
-        let position = self.args.database.store().await?.position(gate.id()).await?;
+        let partition = gate.id();
+        let position = self.args.database.read(move |store| async move { store.position(partition).await }).await?;
         if let Some(database) = position
             && (database.journal != committed.position.journal || database.lsn > committed.position.lsn)
         {
