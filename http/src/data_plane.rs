@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener as TokioListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::LocalSet;
 
 /// Connections that the kernel keeps until they are accepted: a sale opens with a crowd.
 const LISTEN_BACKLOG: i32 = 4096;
@@ -42,19 +43,14 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds `count` listeners to `address`; with port 0 they share a free one.
+    /// Binds a first listener to `address`; port 0 is any free one.
     ///
     /// Fails where another program listens: shared ports would let a second shop of the
     /// same user take half of this one's connections, and neither would know.
-    pub fn bind(address: SocketAddr, count: usize) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         drop(bound(address, false)?);
         let first = listen(address)?;
-        let address = first.local_addr()?;
-        let mut listeners = vec![first];
-        for _ in 1..count {
-            listeners.push(listen(address)?);
-        }
-        Ok(Self { listeners, address })
+        Ok(Self { address: first.local_addr()?, listeners: vec![first] })
     }
 
     /// Where they listen.
@@ -63,21 +59,48 @@ impl Listeners {
         self.address
     }
 
-    /// Serves on every arbiter, each with a service of its own.
-    pub fn serve<S, B>(self, arbiters: &[ArbiterHandle], service: impl Fn() -> S) -> Serving
+    /// Serves on a thread of its own, as long as there are no arbiters. Whoever connects
+    /// and is not accepted in that time is accepted by an arbiter.
+    pub fn serve_meanwhile<S, B>(&self, service: S) -> io::Result<Serving>
     where
         S: HttpService<Incoming, ResBody = B> + Clone + Send + 'static,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
         B: Body + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let (stop, stopped) = watch::channel(false);
+        let listeners = self.listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("meanwhile".to_owned()).spawn(move || {
+            let connections = LocalSet::new();
+            for listener in listeners {
+                connections.spawn_local(accept(listener, service.clone(), stopped.clone(), LIMITS));
+            }
+            drop(stopped);
+            // Ends with the last connection.
+            runtime.block_on(connections);
+        })?;
+        Ok(Serving { stops: vec![stop] })
+    }
+
+    /// Serves on every arbiter, each with a listener and a service of its own.
+    pub fn serve<S, B>(mut self, arbiters: &[ArbiterHandle], service: impl Fn() -> S) -> io::Result<Serving>
+    where
+        S: HttpService<Incoming, ResBody = B> + Clone + Send + 'static,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        while self.listeners.len() < arbiters.len() {
+            self.listeners.push(listen(self.address)?);
+        }
         let stops = self.listeners.into_iter().zip(arbiters).map(|(listener, arbiter)| {
             let (stop, stopped) = watch::channel(false);
             let service = service();
             arbiter.spawn_fn(move || drop(tokio::task::spawn_local(accept(listener, service, stopped, LIMITS))));
             stop
         });
-        Serving { stops: stops.collect() }
+        Ok(Serving { stops: stops.collect() })
     }
 }
 
@@ -203,7 +226,6 @@ mod tests {
     use std::rc::Rc;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::Notify;
-    use tokio::task::LocalSet;
 
     const LONG: Duration = Duration::from_mins(10);
     const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -258,8 +280,8 @@ mod tests {
 
     #[test]
     fn a_port_that_somebody_else_has_is_refused() {
-        let taken = Listeners::bind(ANY, 2).unwrap();
-        let error = Listeners::bind(taken.address(), 2).unwrap_err();
+        let taken = Listeners::bind(ANY).unwrap();
+        let error = Listeners::bind(taken.address()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 

@@ -14,6 +14,7 @@ mod etag;
 mod json;
 mod keys;
 mod openapi;
+pub mod opening;
 mod operations;
 mod orders;
 mod page;

@@ -5,7 +5,18 @@ use super::call::Call;
 use super::openapi;
 use super::problem::Problem;
 use super::status::Code;
+use crate::metrics::Metrics;
 use son7shop_actors::Readiness;
+
+/// What `/healthz` answers.
+pub(super) fn alive() -> Answer {
+    Answer::ok(br#"{"status":"ok"}"#.to_vec())
+}
+
+/// What `/metrics` answers.
+pub(super) fn figures(metrics: &Metrics) -> Answer {
+    Answer::text("text/plain; version=0.0.4", metrics.render())
+}
 
 /// The process lives.
 #[utoipa::path(
@@ -13,7 +24,7 @@ use son7shop_actors::Readiness;
     responses((status = 200, description = "The process lives", body = super::schema::Status))
 )]
 pub(super) async fn healthz(_call: Call) -> Result<Answer, Problem> {
-    Ok(Answer::ok(br#"{"status":"ok"}"#.to_vec()))
+    Ok(alive())
 }
 
 /// Every partition serves; 503 while recovering or draining.
@@ -34,7 +45,7 @@ pub(super) async fn readyz(call: Call) -> Result<Answer, Problem> {
     responses((status = 200, description = "The figures", body = String, content_type = "text/plain; version=0.0.4"))
 )]
 pub(super) async fn metrics(call: Call) -> Result<Answer, Problem> {
-    Ok(Answer::text("text/plain; version=0.0.4", call.api.metrics.render()))
+    Ok(figures(&call.api.metrics))
 }
 
 /// This document.

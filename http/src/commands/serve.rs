@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How long those who asked while the shop opened may take to read the answer.
+const MEANWHILE_ENDS: Duration = Duration::from_secs(1);
 /// How often figures are folded.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Lower than the arbiters': what runs behind the answers gives way to them.
@@ -41,18 +43,23 @@ pub(crate) fn run(settings: &Settings, key: Option<&str>) -> anyhow::Result<Exit
 async fn serve(settings: &Settings, key: Option<&str>, metrics: Metrics) -> anyhow::Result<ExitCode> {
     // Before anything is promised: from here on both signals mean an orderly stop.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listeners = Listeners::bind(settings.listen).with_context(|| format!("listening on {}", settings.listen))?;
+    let address = listeners.address();
+    let opening = warp::service(api::opening::routes(metrics.clone()));
+    let meanwhile = listeners.serve_meanwhile(TowerToHyperService::new(opening)).context("answering while it opens")?;
+    tracing::info!(%address, "opening the shop");
     let shop = tokio::select! {
         shop = Shop::open(settings.shop(), storage()) => shop?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };
     let tokens = Tokens::of(&signing_key(settings, key)?)?;
-    let listeners = Listeners::bind(settings.listen, shop.arbiters().len())
-        .with_context(|| format!("listening on {}", settings.listen))?;
-    let address = listeners.address();
     let api = Api { shop: shop.clone(), tokens, metrics: metrics.clone() };
-    let serving =
-        listeners.serve(shop.arbiters(), || TowerToHyperService::new(warp::service(api::routes(api.clone()))));
+    // Nobody is told "not ready" by a shop that is.
+    meanwhile.stop(MEANWHILE_ENDS).await;
+    let serving = listeners
+        .serve(shop.arbiters(), || TowerToHyperService::new(warp::service(api::routes(api.clone()))))
+        .with_context(|| format!("listening on {address}"))?;
     tokio::spawn(keep_metrics(metrics));
     // Whoever started it may have closed the pipe: no reason to stop.
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
