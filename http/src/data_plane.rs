@@ -23,6 +23,9 @@ use tokio::task::LocalSet;
 const LISTEN_BACKLOG: i32 = 4096;
 /// What one arbiter gives to connections.
 const LIMITS: Limits = Limits { connections_max: 20_000, header_read: Duration::from_secs(10) };
+/// What a connection's head may fill before anybody is known to have sent it: hyper's own
+/// 400 KiB would be 8 GB for 20,000 connections. The longest legal head is a few KiB.
+const HEAD_MAX: usize = 32 << 10;
 /// The pause after a failed accept (no file descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -158,7 +161,7 @@ where
     };
     let room = Arc::new(Semaphore::new(limits.connections_max));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_read);
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_read).max_buf_size(HEAD_MAX);
     loop {
         let accepted = tokio::select! {
             accepted = accept_one(&listener, &room) => accepted,

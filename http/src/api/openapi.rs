@@ -74,8 +74,8 @@ Every answer has the headers `trace-id` and `server-time` (RFC 3339, for countdo
 `application/problem+json` with a stable `code`. Amounts are whole won. `Idempotency-Key` is required where a repeat would \
 do something twice; cancelling, confirming and setting a sale are idempotent without. A refusal is not remembered: the same \
 key may be accepted later. 429 is reserved for rate limits.\n\n\
-What is no HTTP request at all is answered before the API sees it, with the status alone and no body: 400, 414 for a \
-target of more than 64 KiB, 431 for more than 100 headers or about 400 KiB of them."),
+What is no HTTP request at all is answered before the API sees it, with the status alone and no body: 400, or 431 for \
+more than 100 headers or a head, target included, of more than about 32 KiB."),
     paths(
         orders::place, orders::list, orders::show, orders::cancel, orders::confirm,
         products::create, products::list, products::show, products::adjust_stock, products::set_sale, products::delete_sale,
