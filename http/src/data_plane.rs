@@ -9,7 +9,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::HttpService;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
@@ -22,7 +22,8 @@ use tokio::task::LocalSet;
 /// Connections that the kernel keeps until they are accepted: a sale opens with a crowd.
 const LISTEN_BACKLOG: i32 = 4096;
 /// What one arbiter gives to connections.
-const LIMITS: Limits = Limits { connections_max: 20_000, header_read: Duration::from_secs(10) };
+const LIMITS: Limits =
+    Limits { connections_max: 20_000, header_read: Duration::from_secs(10), unread: Duration::from_secs(30) };
 /// What a connection's head may fill before anybody is known to have sent it: hyper's own
 /// 400 KiB would be 8 GB for 20,000 connections. The longest legal head is a few KiB.
 const HEAD_MAX: usize = 32 << 10;
@@ -36,6 +37,9 @@ struct Limits {
     /// A client that sends no whole head in this time is cut off (slowloris). An idle
     /// connection is one that sends no head, so this ends it too.
     header_read: Duration,
+    /// A client that takes nothing of its answers for this time is cut off: it would keep
+    /// its place for ever otherwise.
+    unread: Duration,
 }
 
 /// The listeners of a data plane, one for each arbiter, all on one address.
@@ -159,12 +163,12 @@ where
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "an arbiter cannot listen"),
     };
-    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let mut room = Room::new(limits.connections_max);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_read).max_buf_size(HEAD_MAX);
     loop {
         let accepted = tokio::select! {
-            accepted = accept_one(&listener, &room) => accepted,
+            accepted = accept_one(&listener, &mut room) => accepted,
             _ = stopped.wait_for(|stop| *stop) => return,
         };
         let (stream, place) = match accepted {
@@ -177,18 +181,62 @@ where
         };
         let (builder, service, stopped) = (builder.clone(), service.clone(), stopped.clone());
         tokio::task::spawn_local(async move {
-            connection(&builder, stream, service, stopped).await;
+            match set_options(&stream, limits) {
+                Ok(()) => connection(&builder, stream, service, stopped).await,
+                Err(error) => tracing::debug!(%error, "a connection ended before it began"),
+            }
             drop(place);
         });
     }
 }
 
 /// The next connection, once there is room for it.
-async fn accept_one(listener: &TokioListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    // Fails only when the semaphore is closed, and nobody closes it.
-    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+async fn accept_one(listener: &TokioListener, room: &mut Room) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = room.place().await?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))
+}
+
+/// An arbiter's places for connections.
+struct Room {
+    places: Arc<Semaphore>,
+    places_max: usize,
+    /// It was said that none is free.
+    told: bool,
+}
+
+impl Room {
+    fn new(places_max: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places_max)), places_max, told: false }
+    }
+
+    /// A place, once one is free.
+    async fn place(&mut self) -> io::Result<OwnedSemaphorePermit> {
+        if self.fills_up() {
+            metrics::counter!("son7_connections_full_total").increment(1);
+            tracing::warn!(
+                connections = self.places_max,
+                "an arbiter has no room: more connections wait in the kernel"
+            );
+        }
+        // Fails only when the semaphore is closed, and nobody closes it.
+        Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)
+    }
+
+    /// Whether the last place has gone: once, until a tenth of them is free again, for at the
+    /// limit connections come and go.
+    fn fills_up(&mut self) -> bool {
+        let free = self.places.available_permits();
+        let fills_up = free == 0 && !self.told;
+        self.told = free == 0 || (self.told && free <= self.places_max / 10);
+        fills_up
+    }
+}
+
+fn set_options(stream: &TcpStream, limits: Limits) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // The kernel's own patience with a peer that is there, but takes nothing, has no end.
+    SockRef::from(stream).set_tcp_user_timeout(Some(limits.unread))
 }
 
 async fn connection<S, B>(builder: &http1::Builder, stream: TcpStream, service: S, mut stopped: watch::Receiver<bool>)
@@ -198,9 +246,6 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if let Err(error) = stream.set_nodelay(true) {
-        return tracing::debug!(%error, "a connection ended before it began");
-    }
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -231,6 +276,11 @@ mod tests {
     use tokio::sync::Notify;
 
     const LONG: Duration = Duration::from_mins(10);
+    /// How long what must come is awaited; never reached where nothing is broken.
+    const PATIENCE: Duration = Duration::from_mins(1);
+    /// An answer of which twenty are more than a kernel keeps for a connection.
+    static MUCH: [u8; 1 << 20] = [b'x'; 1 << 20];
+    const ROOM: Limits = Limits { connections_max: 8, header_read: LONG, unread: LONG };
     const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
     /// What the loop under test has seen, and what lets a request to `/wait` go on.
@@ -257,7 +307,8 @@ mod tests {
                     if request.uri().path() == "/wait" {
                         seen.go_on.notified().await;
                     }
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
+                    let body = if request.uri().path() == "/much" { &MUCH[..] } else { b"ok" };
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(body))))
                 }
             });
             let (stop, stopped) = watch::channel(false);
@@ -290,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_head_that_does_not_end_is_cut_off() {
-        let limits = Limits { header_read: Duration::from_millis(20), connections_max: 1 };
+        let limits = Limits { header_read: Duration::from_millis(20), ..ROOM };
         beside_a_loop(limits, |address, serving, seen| async move {
             let mut slow = TcpStream::connect(address).await.unwrap();
             slow.write_all(b"GET / HTTP/1.1\r\nhost: te").await.unwrap();
@@ -302,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_connection_too_many_waits_until_another_ends() {
-        let limits = Limits { header_read: LONG, connections_max: 1 };
+        let limits = Limits { connections_max: 1, ..ROOM };
         beside_a_loop(limits, |address, serving, seen| async move {
             let mut first = TcpStream::connect(address).await.unwrap();
             send(&mut first, "/first").await;
@@ -322,9 +373,40 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_takes_nothing_loses_its_place() {
+        let limits = Limits { connections_max: 1, unread: Duration::from_millis(20), ..ROOM };
+        beside_a_loop(limits, |address, serving, _| async move {
+            let mut greedy = TcpStream::connect(address).await.unwrap();
+            for _ in 0..20 {
+                send(&mut greedy, "/much").await;
+            }
+            let mut second = TcpStream::connect(address).await.unwrap();
+            send(&mut second, "/second").await;
+            assert!(tokio::time::timeout(PATIENCE, answered(&mut second)).await.unwrap());
+            drop((greedy, serving));
+        });
+    }
+
+    #[test]
+    fn that_there_is_no_room_is_told_once_until_there_is_room_again() {
+        let mut room = Room::new(20);
+        let mut places: Vec<_> = (0..20).map(|_| Arc::clone(&room.places).try_acquire_owned().unwrap()).collect();
+        assert!(room.fills_up());
+        for _ in 0..3 {
+            assert!(!room.fills_up(), "somebody still waits");
+            drop(places.pop());
+            assert!(!room.fills_up(), "somebody left");
+            places.push(Arc::clone(&room.places).try_acquire_owned().unwrap());
+        }
+        places.truncate(17);
+        assert!(!room.fills_up());
+        places.extend((0..3).map(|_| Arc::clone(&room.places).try_acquire_owned().unwrap()));
+        assert!(room.fills_up() && !room.fills_up());
+    }
+
+    #[test]
     fn stopping_answers_what_was_accepted_and_closes_what_is_idle() {
-        let limits = Limits { header_read: LONG, connections_max: 8 };
-        beside_a_loop(limits, |address, serving, seen| async move {
+        beside_a_loop(ROOM, |address, serving, seen| async move {
             let mut idle = TcpStream::connect(address).await.unwrap();
             send(&mut idle, "/idle").await;
             assert!(answered(&mut idle).await);
@@ -344,7 +426,7 @@ mod tests {
 
     #[test]
     fn stopping_ends_at_its_deadline_also_when_there_is_no_room() {
-        let limits = Limits { header_read: LONG, connections_max: 1 };
+        let limits = Limits { connections_max: 1, ..ROOM };
         beside_a_loop(limits, |address, serving, seen| async move {
             let mut busy = TcpStream::connect(address).await.unwrap();
             send(&mut busy, "/wait").await;
