@@ -17,6 +17,7 @@ test: ## every test; fetches the database servers that it needs
 check: ## format, lints, and the dependencies' licences and advisories
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features son7shop-http/faults -- -D warnings
+	cargo clippy --package son7shop-http --bins -- -D warnings # what ships: without `faults`
 	@if cargo deny --version >/dev/null 2>&1; \
 	then cargo deny check; \
 	else echo 'NOT RUN: cargo deny is not installed (cargo install cargo-deny)'; fi
