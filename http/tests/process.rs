@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use son7shop_loadtest::client::ClientError;
 use std::collections::HashMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -293,14 +295,32 @@ fn config_hides_the_password() {
     assert!(said.contains("partitions = 2") && said.contains("shop:***@") && !said.contains("s3cret"), "{said}");
 }
 
+/// What the log says of connections that were still open when their time to end was over.
+const TOO_LATE: &str = "did not end in time";
+
+/// Half of the time to stop is the connections'. It ends before a silent connection is cut
+/// off for its silence (10 s), so that only the stop itself can have closed it.
 #[test]
-fn a_stop_while_nothing_happens_takes_no_time_to_speak_of() {
-    let place = Place::new(1);
+fn a_stop_closes_connections_on_which_nothing_happens() {
+    let mut place = Place::new(1);
+    place.set("SON7_STOP_SECONDS", "12");
     let program = place.start();
-    // A connection that is open and idle does not hold it up until its deadline.
-    let admin = place.shop.admin_token().unwrap();
-    let mut caller = Caller::new(program.address(), &admin);
+    let mut caller = Caller::new(program.address(), &place.shop.admin_token().unwrap());
     assert_eq!(caller.get("/readyz").unwrap().status, 200);
-    let status = program.stop(PATIENCE.min(Duration::from_secs(15))).unwrap();
-    assert_eq!(status.code(), Some(0));
+    stop(program);
+    assert!(!place.log().contains(TOO_LATE), "{}", place.log());
+}
+
+#[test]
+fn a_stop_ends_while_a_request_is_still_being_sent() {
+    let mut place = Place::new(1);
+    place.set("SON7_STOP_SECONDS", "1");
+    let program = place.start();
+    let mut sender = TcpStream::connect(program.address()).unwrap();
+    let head = "POST /v1/orders HTTP/1.1\r\nhost: shop\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n";
+    sender.write_all(head.as_bytes()).unwrap();
+    // It awaits the body, which does not come.
+    sender.read_exact(&mut [0; 25]).unwrap();
+    stop(program);
+    assert!(place.log().contains(TOO_LATE), "{}", place.log());
 }
