@@ -47,18 +47,27 @@ impl ETag {
         }
     }
 
-    /// Whether `tags` name this product's sale as it is: strong comparison of the sale's
-    /// part; `*`: there is a sale.
-    pub(super) fn names_sale(&self, tags: &Tags, on_sale: bool) -> bool {
+    /// Whether `tags` name this product's sale as it is, by the sale's part; `*`: there is a
+    /// sale.
+    pub(super) fn names_sale(&self, tags: &Tags, compared: Compared, on_sale: bool) -> bool {
         let Some(sale) = &self.sale else { return false };
         match tags {
             Tags::Any => on_sale,
             Tags::Listed(tags) => tags
                 .iter()
-                .filter(|tag| !tag.weak)
+                .filter(|tag| compared == Compared::Weakly || !tag.weak)
                 .any(|tag| tag.text.trim_matches('"').split('.').next() == Some(sale)),
         }
     }
+}
+
+/// How tags are compared (RFC 9110, 8.8.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// A weak tag equals none: `If-Match`.
+    Strongly,
+    /// Weak or not: `If-None-Match`.
+    Weakly,
 }
 
 /// The tags that a request names.
@@ -155,10 +164,19 @@ mod tests {
         let (own, weak) = (sent(&read), Box::leak(format!("W/{}", sent(&read)).into_boxed_str()));
         let sold_one = ETag::of_product(b"sale", b"99 left");
         let edited = ETag::of_product(b"another sale", b"99 left");
-        assert!(sold_one.names_sale(&tags(&[own]).unwrap().unwrap(), true));
-        assert!(!edited.names_sale(&tags(&[own]).unwrap().unwrap(), true));
-        assert!(!sold_one.names_sale(&tags(&[weak]).unwrap().unwrap(), true), "weak tags never allow an edit");
-        assert!(read.names_sale(&Tags::Any, true) && !read.names_sale(&Tags::Any, false));
+        let check = |tag: &ETag, line, compared, expected| {
+            let listed = tags(&[line]).unwrap().unwrap();
+            assert_eq!(tag.names_sale(&listed, compared, true), expected, "{line} {compared:?}");
+        };
+        for compared in [Compared::Strongly, Compared::Weakly] {
+            check(&sold_one, own, compared, true);
+            check(&edited, own, compared, false);
+            check(&edited, weak, compared, false);
+            assert!(read.names_sale(&Tags::Any, compared, true) && !read.names_sale(&Tags::Any, compared, false));
+        }
+        // A weak tag never allows an edit; it may well forbid one.
+        check(&sold_one, weak, Compared::Strongly, false);
+        check(&sold_one, weak, Compared::Weakly, true);
     }
 
     #[test]

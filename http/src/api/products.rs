@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::call::Call;
-use super::etag::ETag;
+use super::etag::{Compared, ETag, Tags};
 use super::keys::{Digest, request_key};
 use super::page::{Cursor, Page, percent_decoded};
 use super::problem::Problem;
@@ -137,8 +137,9 @@ async fn check_conditions(call: &Call, sku: &Sku) -> Result<(), Problem> {
     }
     let product = call.api.shop.product(sku.clone()).await?;
     let (_, tag) = shown(&product);
-    let names = |tags| tag.names_sale(tags, product.sale.is_some());
-    if wanted.as_ref().is_none_or(names) && !unwanted.as_ref().is_some_and(names) {
+    let names = |tags: &Tags, compared| tag.names_sale(tags, compared, product.sale.is_some());
+    let wanted = wanted.is_none_or(|tags| names(&tags, Compared::Strongly));
+    if wanted && !unwanted.is_some_and(|tags| names(&tags, Compared::Weakly)) {
         return Ok(());
     }
     let current = tag.to_string();

@@ -112,7 +112,11 @@ fn readers_and_editors_say_what_they_know() {
     let now = world.check(&get(path, Nobody), 200, "");
     assert_eq!(now.json()["sale"]["per_customer_limit"], 9);
     assert_eq!(stale["etag"].as_str(), now.header("etag"));
-    world.check(&edit(8).header("if-match", &format!("W/{}", now.header("etag").unwrap())), 412, "precondition_failed");
+    // A weak tag never allows an edit, and forbids one like any other.
+    for condition in ["if-match", "if-none-match"] {
+        let weak = format!("W/{}", now.header("etag").unwrap());
+        world.check(&edit(8).header(condition, &weak), 412, "precondition_failed");
+    }
     let deleted = world.check(&delete().header("if-match", "*"), 200, "").json();
     assert_eq!(deleted["sale"], Value::Null);
     world.check(&edit(7).header("if-match", "*"), 412, "precondition_failed");
