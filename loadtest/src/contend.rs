@@ -6,6 +6,7 @@ use son7shop_loadtest::contention::{Finding, Scenario, Target, run as contend};
 use son7shop_loadtest::drive::percentile;
 use son7shop_loadtest::limits::allow_connections;
 use son7shop_loadtest::shop::{Shop, binary_beside_this_one};
+use std::env::VarError;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +17,9 @@ const START_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long it may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_mins(1);
+
+/// The key of a shop that does not use its data folder's own.
+const TOKEN_KEY: &str = "SON7_TOKEN_KEY";
 
 /// Broken promises that are printed one by one.
 const VIOLATIONS_SHOWN: usize = 20;
@@ -52,7 +56,7 @@ pub(crate) struct Args {
     /// from --admin-token and --customer-tokens.
     #[arg(long)]
     url: Option<String>,
-    /// The running shop's data folder, to make tokens with its key.
+    /// The running shop's data folder, to make tokens with its key; with SON7_TOKEN_KEY, if the shop has one.
     #[arg(long, requires = "url")]
     data_dir: Option<PathBuf>,
     /// An admin's token for the running shop.
@@ -122,7 +126,12 @@ fn running_shop(args: &Args, url: &str, binary: &Path, customers: usize) -> anyh
             (admin_token.clone(), tokens)
         }
         (Some(data_dir), ..) => {
-            let shop = Shop::new(args.server.as_deref().unwrap_or(binary), data_dir);
+            // A shop with a key of its own has it from the environment; so does this program then.
+            let shop = match std::env::var(TOKEN_KEY) {
+                Ok(key) => Shop::new(binary, data_dir).set(TOKEN_KEY, &key),
+                Err(VarError::NotPresent) => Shop::new(binary, data_dir),
+                Err(VarError::NotUnicode(_)) => anyhow::bail!("{TOKEN_KEY} is no text"),
+            };
             (shop.admin_token()?, shop.customer_tokens("buyer", customers)?)
         }
         _ => anyhow::bail!("tokens are needed: --data-dir of the running shop, or --admin-token and --customer-tokens"),

@@ -198,6 +198,12 @@ fn tail(log: &Path) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned()
 }
 
+/// A command as an error names it: without its environment, which may hold a key.
+pub(crate) fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
 /// Runs a command to its end; its standard output.
 pub fn output(mut command: Command) -> Result<String, ProgramError> {
     let name = command.get_program().to_string_lossy().into_owned();
@@ -207,7 +213,7 @@ pub fn output(mut command: Command) -> Result<String, ProgramError> {
         .map_err(|source| ProgramError::Start { program: name.clone(), source })?;
     if !output.status.success() {
         return Err(ProgramError::Failed {
-            command: format!("{command:?}"),
+            command: shown(&command),
             status: output.status.to_string(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         });

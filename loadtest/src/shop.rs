@@ -1,6 +1,6 @@
 //! The product as a program: where its binary is, its data folder and settings, its tokens.
 
-use crate::program::{Program, ProgramError, output};
+use crate::program::{Program, ProgramError, output, shown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Shop {
     pub fn customer_tokens(&self, subject: &str, count: usize) -> Result<Vec<String>, ProgramError> {
         let command =
             self.command(&["token", "--role", "customer", "--subject", subject, "--count", &count.to_string()]);
-        let shown = format!("{command:?}");
+        let shown = shown(&command);
         let tokens: Vec<String> = output(command)?.lines().map(|line| line.trim().to_owned()).collect();
         if tokens.len() != count {
             let stderr = format!("{count} tokens were asked for, {} lines came", tokens.len());

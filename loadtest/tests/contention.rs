@@ -8,8 +8,11 @@ use son7shop_loadtest::contention::buyers::Layout;
 use son7shop_loadtest::contention::check::Violation;
 use son7shop_loadtest::contention::{Finding, Scenario, Target, run};
 use std::collections::HashMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 /// What is wrong with a toy shop.
@@ -236,4 +239,31 @@ fn every_fault_is_seen() {
     sees(Fault::Breaks, None, false, "unexpected answer", |violation| {
         matches!(violation, Violation::Unexpected { times: 1, .. })
     });
+}
+
+/// A shop's binary that makes tokens with one key only.
+const KEEPER_OF_A_KEY: &str = r#"#!/bin/sh
+[ "$SON7_TOKEN_KEY" = ours ] || exit 1
+case "$*" in
+    *admin*) echo admin ;;
+    *) for n in 1 2 3 4 5 6 7 8; do echo "customer-$n"; done ;;
+esac
+"#;
+
+#[test]
+fn tokens_for_a_shop_with_a_key_of_its_own_are_made_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // The shop's binary is looked for beside the program.
+    let (program, shop) = (folder.path().join("loadtest"), folder.path().join("son7shop"));
+    fs::copy(env!("CARGO_BIN_EXE_loadtest"), &program).unwrap();
+    fs::write(&shop, KEEPER_OF_A_KEY).unwrap();
+    fs::set_permissions(&shop, fs::Permissions::from_mode(0o755)).unwrap();
+    for (key, code) in [("ours", 0), ("theirs", 2)] {
+        let url = format!("http://{}", serve(Fault::None));
+        let mut command = Command::new(&program);
+        command.args(["contention", "--clients", "8", "--units", "4", "--url", &url, "--data-dir", "data"]);
+        let output = command.env("SON7_TOKEN_KEY", key).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains(key), "a key is shown to nobody: {output:?}");
+    }
 }
