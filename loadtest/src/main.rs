@@ -18,7 +18,7 @@ struct Args {
 enum Scenario {
     /// Far more buyers than units, all at once, for one product; exits 1 when a promise was broken.
     Contention(contend::Args),
-    /// Send one request again and again and print throughput and latencies.
+    /// Send one request again and again, print throughput and latencies; exits 1 when an answer is missing or not as expected.
     Plain(plain::Args),
 }
 

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Seconds before that.
     #[arg(long, default_value_t = 1.0)]
     warmup: f64,
+    /// Seconds that answers are awaited afterwards.
+    #[arg(long, default_value_t = 10.0)]
+    patience: f64,
     /// Requests a second at even distances (open loop) instead of one after another.
     #[arg(long)]
     rate: Option<f64>,
@@ -72,7 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         pace: args.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second }),
         warmup: Duration::try_from_secs_f64(args.warmup).context("--warmup")?,
         window: Some(Duration::try_from_secs_f64(args.seconds).context("--seconds")?),
-        patience: Duration::from_secs(10),
+        patience: Duration::try_from_secs_f64(args.patience).context("--patience")?,
     };
     let workloads = (0..args.threads).map(|thread| Prepared::new(requests(args), thread, args.expect)).collect();
     let mut costs = OwnCosts::default();
@@ -82,7 +85,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(unexpected) = unexpected {
         println!("the first that was not {}: {unexpected}", args.expect);
     }
-    Ok(if unexpected.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let is_sound = unexpected.is_none() && is_answered(&report);
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// There were requests, and all of them were answered.
+fn is_answered(report: &Report) -> bool {
+    report.answers.sum() > 0 && report.unanswered == 0
 }
 
 fn requests(args: &Args) -> Vec<Request> {
@@ -123,7 +132,10 @@ fn print(report: &Report, own: &Usage) {
         let [p50, p99, max] = [50.0, 99.0, 100.0].map(|percent| percentile(&report.lateness, percent));
         println!("sent after they were due: p50 {p50:.2?}, p99 {p99:.2?}, max {max:.2?}");
     }
-    println!("failures {}, connections opened anew {}", report.failures, report.reopened);
+    println!(
+        "failures {}, unanswered at the end {}, connections opened anew {}",
+        report.failures, report.unanswered, report.reopened
+    );
     if let Some(first) = &report.first_failure {
         println!("  the first failure: {first}");
     }
