@@ -5,6 +5,8 @@ mod commands;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use son7shop_http::settings::{Flags, Settings, TOKEN_KEY};
+use son7shop_http::token::KeyError;
+use std::env::VarError;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
@@ -34,7 +36,8 @@ enum Command {
         #[command(subcommand)]
         command: commands::journal::Command,
     },
-    /// Recompute stock and orders from the journal, compare with the database; exits 1 with the differences
+    /// Recompute stock and orders from the journal, compare with the database; exits 1 with the
+    /// differences, 2 if it cannot say
     Verify,
 }
 
@@ -59,6 +62,14 @@ impl Program {
         let name = arg.get_env()?;
         (!given && std::env::var_os(name).is_some()).then(|| name.to_string_lossy().into_owned())
     }
+
+    /// Where 1 says what was found, 2 says that nothing can be said.
+    fn exit_when_it_fails(&self) -> ExitCode {
+        match self.command {
+            Some(Command::Verify | Command::Journal { .. }) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -71,17 +82,29 @@ fn main() -> ExitCode {
             error.exit()
         }
     };
-    let key = std::env::var(TOKEN_KEY).ok().filter(|key| !key.is_empty());
-    match run(program, key.as_deref()) {
+    let failed = program.exit_when_it_fails();
+    match run(program) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("son7shop: {error:#}");
-            ExitCode::FAILURE
+            failed
         }
     }
 }
 
-fn run(program: Program, key: Option<&str>) -> anyhow::Result<ExitCode> {
+/// The operator's key, where there is one.
+fn token_key() -> Result<Option<String>, KeyError> {
+    match std::env::var(TOKEN_KEY) {
+        Ok(key) => Ok(Some(key).filter(|key| !key.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        // The error itself would show it.
+        Err(VarError::NotUnicode(_)) => Err(KeyError::NotAKey(TOKEN_KEY.to_owned())),
+    }
+}
+
+fn run(program: Program) -> anyhow::Result<ExitCode> {
+    let key = token_key()?;
+    let key = key.as_deref();
     let settings = Settings::load(&program.flags, key.is_some())?;
     match program.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve::run(&settings, key),

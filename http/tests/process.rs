@@ -7,9 +7,11 @@ mod support;
 use serde_json::{Value, json};
 use son7shop_loadtest::client::ClientError;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,6 +178,20 @@ fn verify_exits_1_with_the_differences() {
 }
 
 #[test]
+fn what_cannot_be_said_is_no_finding() {
+    let mut place = Place::new(1);
+    for arguments in [&["verify"][..], &["journal", "inspect"]] {
+        let (code, said) = place.run(arguments);
+        assert_eq!(code, Some(2), "there is no journal: {said}");
+    }
+    stop(place.start());
+    place.verify();
+    place.set("SON7_DATABASE_URL", "mysql://shop@127.0.0.1:1/shop");
+    let (code, said) = place.run(&["verify"]);
+    assert_eq!(code, Some(2), "nobody listens there: {said}");
+}
+
+#[test]
 fn a_damaged_journal_is_refused_with_its_place() {
     let place = Place::new(1);
     let program = place.start();
@@ -284,6 +300,16 @@ fn a_wrong_variable_is_named_and_an_empty_one_is_not_set() {
     let (code, said) = place.run(&["config", "--hold-seconds", "later"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(!said.contains("SON7_HOLD_SECONDS") && said.contains("later"), "{said}");
+}
+
+#[test]
+fn a_key_that_is_no_text_is_refused() {
+    let place = Place::new(1);
+    let key = OsStr::from_bytes(b"secret \xff");
+    let output = place.shop.command(&["config"]).env("SON7_TOKEN_KEY", key).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said.contains("SON7_TOKEN_KEY") && !said.contains("secret"), "{said}");
 }
 
 #[test]

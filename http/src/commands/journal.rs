@@ -12,7 +12,7 @@ use std::process::ExitCode;
 /// What to do with the journal.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Print what is in it, and what is wrong with it; exits 1 if anything is
+    /// Print what is in it, and what is wrong with it; exits 1 if anything is, 2 if it cannot say
     Inspect {
         /// Only this partition
         #[arg(long)]
