@@ -259,11 +259,6 @@ impl Server {
             }
         }
     }
-
-    /// Its log so far.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
 }
 
 /// A port that nobody listens on at this moment.
