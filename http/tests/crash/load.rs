@@ -80,6 +80,8 @@ pub(crate) struct Wish {
     pub(crate) key: String,
     /// Product and units, by product.
     pub(crate) lines: Vec<(String, u64)>,
+    /// Whether both connections of the customer send it; then neither ends it.
+    pub(crate) shared: bool,
 }
 
 impl Wish {
@@ -225,7 +227,7 @@ impl<'a> Buyer<'a> {
             })
             .collect();
         lines.sort();
-        Wish { customer, key: format!("{}-{who}-{n}", self.round), lines }
+        Wish { customer, key: format!("{}-{who}-{n}", self.round), lines, shared }
     }
 
     fn buy(&mut self, wish: Wish) -> bool {
@@ -234,7 +236,7 @@ impl<'a> Buyer<'a> {
         let Ok(fate) = fate.map_err(|said| self.happened.push(Happened::Unexpected(said))) else { return false };
         let alive = fate != Fate::Unknown || self.customer.get("/healthz").is_ok();
         if let Fate::Done(placed) = &fate {
-            if !wish.key.contains("-10") {
+            if !wish.shared {
                 self.held.push(placed.id.clone());
             }
             self.own.push(wish.clone());
