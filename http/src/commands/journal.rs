@@ -1,6 +1,6 @@
 //! `son7shop journal inspect`: the journal, printed for people.
 
-use super::storage;
+use super::{counted, storage};
 use anyhow::Context as _;
 use son7shop_engine::PartitionId;
 use son7shop_http::settings::Settings;
@@ -31,7 +31,7 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> anyhow::Result<Exit
         None => folder.all().collect(),
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    writeln!(out, "journal {}, {} partitions", folder.journal_id(), folder.partitions())?;
+    writeln!(out, "journal {}, {}", folder.journal_id(), counted(folder.partitions(), "partition"))?;
     let mut wrong = 0;
     for partition in chosen {
         writeln!(out, "partition {}", partition.id())?;
@@ -44,10 +44,10 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> anyhow::Result<Exit
         printed?;
         writeln!(
             out,
-            "  {} segments, {} frames, {} events, LSN {} to {}, epoch {}, {} wrong",
-            summary.segments,
-            summary.frames,
-            summary.events,
+            "  {}, {}, {}, LSN {} to {}, epoch {}, {} wrong",
+            counted(summary.segments, "segment"),
+            counted(summary.frames, "frame"),
+            counted(summary.events, "event"),
             summary.first_lsn.unwrap_or_default(),
             summary.last_lsn,
             summary.epoch,
@@ -80,10 +80,10 @@ fn print(out: &mut impl Write, finding: &Finding, events: bool) -> io::Result<()
 fn print_frame(out: &mut impl Write, frame: &FrameInfo, events: bool) -> io::Result<()> {
     let FrameInfo { offset, bytes, epoch, first_lsn, synced, chain, records, .. } = frame;
     let [a, b, c, d, ..] = chain;
-    let count = records.len();
+    let count = counted(records.len(), "event");
     writeln!(
         out,
-        "    frame at {offset}, {bytes} bytes, epoch {epoch}, {count} events from LSN {first_lsn}, synced {synced}, chain {a:02x}{b:02x}{c:02x}{d:02x}…"
+        "    frame at {offset}, {bytes} bytes, epoch {epoch}, {count} from LSN {first_lsn}, synced {synced}, chain {a:02x}{b:02x}{c:02x}{d:02x}…"
     )?;
     if events {
         for (lsn, record) in (first_lsn.0..).zip(records) {

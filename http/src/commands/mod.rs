@@ -8,6 +8,7 @@ pub(crate) mod verify;
 use son7shop_http::settings::{Settings, TOKEN_KEY};
 use son7shop_http::token::{KeyError, SigningKey};
 use son7shop_persistence::journal::{DiskStorage, Storage};
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +41,12 @@ fn storage() -> Arc<dyn Storage> {
     Arc::new(HeldStorage::new(std::time::Duration::ZERO))
 }
 
+/// So many of something, for people.
+fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let s = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
 /// Logs to standard error: for people on a terminal, as JSON elsewhere.
 fn log_to_stderr(settings: &Settings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.log)?;
@@ -50,4 +57,14 @@ fn log_to_stderr(settings: &Settings) -> anyhow::Result<()> {
         log.json().with_current_span(false).init();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "order")), ["0 orders", "1 order", "2 orders"]);
+    }
 }

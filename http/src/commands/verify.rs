@@ -1,6 +1,6 @@
 //! `son7shop verify`: the journal, replayed, against the database.
 
-use super::{log_to_stderr, storage};
+use super::{counted, log_to_stderr, storage};
 use son7shop_http::settings::Settings;
 use std::process::ExitCode;
 
@@ -13,8 +13,11 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     let differences = found.differences.len() + found.more;
     println!(
-        "{} partitions, {} products, {} orders compared: {differences} differences",
-        found.partitions, found.products, found.orders
+        "{}, {}, {} compared: {}",
+        counted(found.partitions, "partition"),
+        counted(found.products, "product"),
+        counted(found.orders, "order"),
+        counted(differences, "difference")
     );
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
