@@ -71,8 +71,16 @@ async fn move_position<L: Link>(link: &mut L, batch: &Batch<'_>, at: Option<Time
     if let Some((_, found)) = known.iter().find(|(partition, _)| *partition == batch.partition) {
         return judge(batch, Some(*found));
     }
-    link.run(FIRST_POSITION, values).await?;
-    Ok(Moved::Now)
+    match link.run(FIRST_POSITION, values).await {
+        Ok(_) => Ok(Moved::Now),
+        // Since `known` was read, a COMMIT that nobody had answered was done after all: this
+        // statement waited for its lock, and then found its row.
+        Err(StoreError::Diverged(said)) => match read::position(link, batch.partition).await? {
+            None => Err(StoreError::Diverged(said)),
+            found => judge(batch, found),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 /// Says what it means that the position is at `found`, and not where the batch starts.
