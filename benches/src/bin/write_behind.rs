@@ -21,8 +21,9 @@ use sqlx::{ConnectOptions, Connection, Database, Encode, Executor, IntoArguments
 use std::str::FromStr;
 use std::time::Instant;
 
-/// Events in a batch: what write-behind sends when it has much to carry.
-const BATCH: usize = 2000;
+/// Events in a batch, on both sides: what write-behind sends when it has much to carry
+/// (`BATCH_EVENTS_MAX` in `actors/src/write_behind.rs`).
+const BATCH: usize = 4096;
 /// Rows in one plain insert; 64 where the driver speaks TLS, which is the fastest there: a
 /// longer statement waits for Nagle's algorithm, and a slow rival proves nothing.
 const ROWS: usize = 1000;
