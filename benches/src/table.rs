@@ -26,6 +26,16 @@ impl Asked {
     }
 }
 
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(floor, aim) => write!(f, "floor {floor}, aim {aim}"),
+            Self::AtMost(ceiling, aim) => write!(f, "ceiling {ceiling}, aim {aim}"),
+            Self::Nothing => f.write_str("reported"),
+        }
+    }
+}
+
 /// What came of a figure.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Measured {
@@ -135,5 +145,11 @@ mod tests {
         assert_eq!(lines[3], "| a/b | reported |  | not measured: no disk here |  |");
         assert_eq!(lines[4], "| a/b | 0.50 | 0.85 | 0.90, **void: 3 answers 503** |  |");
         assert_eq!(table.missed().count(), 3);
+    }
+
+    #[test]
+    fn what_is_asked_is_said_in_words() {
+        let asked = [Asked::AtLeast(0.5, 0.8), Asked::AtMost(600.0, 300.0), Asked::Nothing];
+        assert_eq!(asked.map(|asked| asked.to_string()), ["floor 0.5, aim 0.8", "ceiling 600, aim 300", "reported"]);
     }
 }
