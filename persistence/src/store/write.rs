@@ -30,6 +30,7 @@ pub(super) async fn write<L: Link>(link: &mut L, batch: &Batch<'_>, plan: &Plan<
     }
     let sql = L::statements();
     insert(link, &sql.products, &plan.products).await?;
+    update(link, &sql.held, &plan.held, None).await?;
     update(link, &sql.stock, &plan.stock, None).await?;
     insert(link, &sql.adjustments, &plan.adjustments).await?;
     for (sku, at) in &plan.deleted_sales {
