@@ -9,8 +9,9 @@ use son7shop_engine::{
 
 /// Products, each on sale.
 pub const PRODUCTS: u64 = 1_000;
+/// How long an order holds its units.
+pub const HOLD_MILLIS: i64 = 600_000;
 const CUSTOMERS: u64 = 100_000;
-const HOLD_MILLIS: i64 = 600_000;
 const BEGINNING: Time = Time(1_790_000_000_000);
 
 /// Gives every event of a history of `orders` orders, in order, and says how many there were. Of four
@@ -50,22 +51,29 @@ pub fn tell(orders: u64, each: &mut dyn FnMut(&Record)) -> anyhow::Result<u64> {
 }
 
 fn place(n: u64) -> anyhow::Result<Command> {
-    let line = LineRequest { sku: sku(mixed(n) % PRODUCTS)?, quantity: 1 };
+    order(n, mixed(n) % PRODUCTS, 1)
+}
+
+/// The order `n`, of one unit each of `lines` products, the first of which is `first`.
+pub fn order(n: u64, first: u64, lines: u64) -> anyhow::Result<Command> {
+    let line = |n| Ok(LineRequest { sku: sku(n)?, quantity: 1 });
     Ok(Command::PlaceOrder(PlaceOrder {
         id: order_id(n),
         customer: CustomerId::parse(&format!("customer-{:06}", mixed(!n) % CUSTOMERS))?,
         key: RequestKey { key: digest(n), request: digest(n ^ 1 << 63) },
-        lines: Lines::from_iter([line]),
+        lines: (first..first + lines).map(line).collect::<anyhow::Result<Lines>>()?,
         parts: Vec::new(),
         hold_millis: HOLD_MILLIS,
     }))
 }
 
-fn sku(n: u64) -> anyhow::Result<Sku> {
+/// The name of the product `n`.
+pub fn sku(n: u64) -> anyhow::Result<Sku> {
     Ok(Sku::parse(&format!("AIR-90-{n:04}"))?)
 }
 
-fn order_id(n: u64) -> OrderId {
+/// The id of the order `n`.
+pub fn order_id(n: u64) -> OrderId {
     OrderId::new(BEGINNING, mixed(n), PartitionId(0))
 }
 
@@ -74,7 +82,7 @@ fn digest(n: u64) -> [u8; 16] {
 }
 
 /// A number that looks drawn: the same for the same `n` (splitmix64).
-fn mixed(n: u64) -> u64 {
+pub fn mixed(n: u64) -> u64 {
     let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -85,6 +93,13 @@ fn mixed(n: u64) -> u64 {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_has_as_many_lines_as_are_wanted() {
+        let Command::PlaceOrder(place) = order(7, 40, 3).unwrap() else { panic!("it is an order") };
+        let skus: Vec<_> = place.lines.iter().map(|line| line.sku.as_str()).collect();
+        assert_eq!((place.id, &skus[..]), (order_id(7), &["AIR-90-0040", "AIR-90-0041", "AIR-90-0042"][..]));
+    }
 
     #[test]
     fn a_history_is_always_the_same() {

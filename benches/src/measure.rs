@@ -56,7 +56,7 @@ pub struct Costs {
     pub client_cpu_micros: f64,
     /// Orders to a sync of the journal; None when the server counts none.
     pub orders_per_sync: Option<f64>,
-    /// Events that write-behind carried a second in the window.
+    /// Events that write-behind carried a second in the window; None when the server counts none.
     pub carried_per_second: Option<f64>,
     /// Events that the database did not have at the window's end.
     pub lag_events: Option<f64>,

@@ -26,6 +26,16 @@ impl Asked {
     }
 }
 
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(floor, aim) => write!(f, "floor {floor}, aim {aim}"),
+            Self::AtMost(ceiling, aim) => write!(f, "ceiling {ceiling}, aim {aim}"),
+            Self::Nothing => f.write_str("reported"),
+        }
+    }
+}
+
 /// What came of a figure.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Measured {
@@ -33,8 +43,10 @@ pub enum Measured {
     Rounds(Spread),
     /// It was measured and cannot be held against what is asked: some answers were wrong, say.
     Void(Spread, String),
-    /// It was not measured; why.
+    /// It was to be measured and was not; why.
     Not(String),
+    /// Nobody asked for it: its load or its part is left out of this run.
+    LeftOut(String),
 }
 
 /// One row.
@@ -62,7 +74,16 @@ impl Table {
         self.0.iter().filter(|row| match &row.measured {
             Measured::Rounds(spread) => spread.median().is_some_and(|median| !row.asked.is_met_by(median)),
             Measured::Void(..) => true,
-            Measured::Not(_) => false,
+            Measured::Not(_) | Measured::LeftOut(_) => false,
+        })
+    }
+
+    /// The rows that were to be measured and were not.
+    pub fn not_measured(&self) -> impl Iterator<Item = &Row> {
+        self.0.iter().filter(|row| match &row.measured {
+            Measured::Rounds(spread) => spread.median().is_none(),
+            Measured::Not(_) => true,
+            Measured::Void(..) | Measured::LeftOut(_) => false,
         })
     }
 }
@@ -76,13 +97,15 @@ impl Row {
 
     fn measured(&self) -> String {
         match &self.measured {
+            Measured::Rounds(spread) if spread.median().is_none() => "**not measured: no rounds**".to_owned(),
             Measured::Rounds(spread) => {
                 let is_met = spread.median().is_none_or(|median| self.asked.is_met_by(median));
                 let missed = if is_met { "" } else { ", **missed**" };
                 format!("{}{missed}", spread.show(|value| self.number(value)))
             }
             Measured::Void(spread, why) => format!("{}, **void: {why}**", spread.show(|value| self.number(value))),
-            Measured::Not(why) => format!("not measured: {why}"),
+            Measured::Not(why) => format!("**not measured: {why}**"),
+            Measured::LeftOut(why) => format!("left out: {why}"),
         }
     }
 }
@@ -126,14 +149,25 @@ mod tests {
             row(Asked::AtMost(600.0, 300.0), "MB", rounds(&[601.0])),
             row(Asked::Nothing, "", Measured::Not("no disk\nhere".to_owned())),
             row(Asked::AtLeast(0.5, 0.85), "", Measured::Void([0.9].into_iter().collect(), "3 answers 503".to_owned())),
+            row(Asked::AtLeast(0.5, 0.85), "", rounds(&[])),
+            row(Asked::AtLeast(0.5, 0.85), "", Measured::LeftOut("no load of 64 connections".to_owned())),
         ]);
         let text = table.to_string();
         let lines: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(lines[0], "| a/b | 0.50 | 0.85 | 0.70 (0.60–0.80) |  |");
         assert_eq!(lines[1], "| a/b | 0.50 | 0.85 | 0.40, **missed** |  |");
         assert_eq!(lines[2], "| a/b | ≤ 600 MB | ≤ 300 MB | 601 MB, **missed** |  |");
-        assert_eq!(lines[3], "| a/b | reported |  | not measured: no disk here |  |");
+        assert_eq!(lines[3], "| a/b | reported |  | **not measured: no disk here** |  |");
         assert_eq!(lines[4], "| a/b | 0.50 | 0.85 | 0.90, **void: 3 answers 503** |  |");
+        assert_eq!(lines[5], "| a/b | 0.50 | 0.85 | **not measured: no rounds** |  |");
+        assert_eq!(lines[6], "| a/b | 0.50 | 0.85 | left out: no load of 64 connections |  |");
         assert_eq!(table.missed().count(), 3);
+        assert_eq!(table.not_measured().count(), 2);
+    }
+
+    #[test]
+    fn what_is_asked_is_said_in_words() {
+        let asked = [Asked::AtLeast(0.5, 0.8), Asked::AtMost(600.0, 300.0), Asked::Nothing];
+        assert_eq!(asked.map(|asked| asked.to_string()), ["floor 0.5, aim 0.8", "ceiling 600, aim 300", "reported"]);
     }
 }

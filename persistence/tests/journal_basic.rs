@@ -5,6 +5,7 @@
 use son7shop_engine::{Event, Lsn, Partition, PartitionId, Record, RequestKey, Sku, Time, Won};
 use son7shop_persistence::journal::{
     Cursor, DataFolder, DiskStorage, FolderOptions, Journal, JournalError, OpenHints, Position, Reader, Recovered,
+    inspect,
 };
 use std::sync::Arc;
 
@@ -184,4 +185,29 @@ fn snapshots_shorten_recovery_and_let_segments_go() {
     let recovered = open(&folder);
     assert_eq!(recovered.report.snapshot, Some(newer.lsn));
     assert!(recovered.partition.image() == image);
+}
+
+/// A cursor is shown by the name that it was made with; one that cannot be read, by its file.
+#[test]
+fn cursors_are_shown_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(Arc::new(DiskStorage), dir.path(), &options()).unwrap();
+    let partition = folder.partition(PartitionId(0)).unwrap();
+    let shown = || {
+        let mut shown = Vec::new();
+        let found = inspect::partition(&partition, &mut |finding| match finding {
+            inspect::Finding::Cursor { name, lsn } => shown.push((name, Some(lsn))),
+            inspect::Finding::Wrong { path, .. } => shown.push((path.display().to_string(), None)),
+            _ => {}
+        });
+        found.unwrap();
+        shown
+    };
+    for (name, lsn) in [("stock", 7), ("audit", 5)] {
+        Cursor::new(&partition, name).unwrap().store(Lsn(lsn)).unwrap();
+    }
+    assert_eq!(shown(), [("audit".to_owned(), Some(Lsn(5))), ("stock".to_owned(), Some(Lsn(7)))]);
+    let file = dir.path().join("p0000/stock.cursor");
+    std::fs::write(&file, "no cursor").unwrap();
+    assert_eq!(shown(), [("audit".to_owned(), Some(Lsn(5))), (file.display().to_string(), None)]);
 }

@@ -7,9 +7,10 @@
 //! which rows (those whose name begins so; all). With `--json` every round, one line a row.
 
 use anyhow::{Context, ensure};
+use son7shop_benches::history::{self, HOLD_MILLIS, mixed, order_id, sku};
+use son7shop_benches::rows::in_process::DECISIONS_ASKED;
 use son7shop_engine::{
-    Answer, Command, CustomerId, LineRequest, Lines, Lsn, OrderId, Outcome, Partition, PartitionId, PlaceOrder,
-    RequestKey, Requester, SaleTerms, Sku, Time, Won, invariants,
+    Answer, Command, Lsn, Outcome, Partition, PartitionId, Requester, SaleTerms, Time, Won, invariants,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -20,10 +21,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Orders between two looks at the clock; their commands fit the second-level cache's neighbourhood.
 const CHUNK: u64 = 4096;
-const CUSTOMERS: u64 = 100_000;
-const HOLD_MILLIS: i64 = 600_000;
-const FLOOR: f64 = 2.0;
-const AIM: f64 = 5.0;
 
 /// What is asked of the partition in a row of the table.
 #[derive(Clone, Copy, PartialEq)]
@@ -92,7 +89,7 @@ fn main() -> anyhow::Result<()> {
     for (at, (rates, row)) in rates.iter_mut().zip(rows).enumerate() {
         rates.sort_by(f64::total_cmp);
         let (low, median, high) = (rates[0], rates[rates.len() / 2], rates[rates.len() - 1]);
-        let note = if at == 0 && wanted.is_empty() { format!("  (floor {FLOOR}, aim {AIM})") } else { String::new() };
+        let note = if at == 0 && wanted.is_empty() { format!("  ({DECISIONS_ASKED})") } else { String::new() };
         println!("{:<40} {median:>9.2} {low:>9.2} {high:>9.2}{note}", row.name);
     }
     Ok(())
@@ -103,7 +100,7 @@ fn run(row: &Row, orders: u64) -> anyhow::Result<f64> {
     let (mut spent, mut decisions) = (Duration::ZERO, 0);
     for first in (0..orders).step_by(usize::try_from(row.holds)?) {
         let holds = row.holds.min(orders - first);
-        let mut shop = Shop::open(row, if row.kind == Kind::SoldOut { 0 } else { 1_000_000_000 });
+        let mut shop = Shop::open(row, if row.kind == Kind::SoldOut { 0 } else { 1_000_000_000 })?;
         if matches!(row.kind, Kind::Repeat | Kind::Expire) {
             shop.each(holds, |outcome| matches!(outcome, Outcome::Accepted(Answer::Order(_))))?;
         }
@@ -130,7 +127,7 @@ struct Shop {
 }
 
 impl Shop {
-    fn open(row: &Row, on_hand: u64) -> Self {
+    fn open(row: &Row, on_hand: u64) -> anyhow::Result<Self> {
         let partition = Partition::new(PartitionId(0), 7);
         let (products, lines) = (row.products, row.lines);
         let mut shop = Self { partition, products, lines, now: Time(1_000_000), events: 0 };
@@ -138,16 +135,16 @@ impl Shop {
             SaleTerms { opens_at: Time(0), closes_at: Time::NEVER, price: Won(9_900), per_customer_limit: 1_000_000 };
         for n in 0..products {
             let create = Command::CreateProduct {
-                sku: sku(n),
+                sku: sku(n)?,
                 name: format!("Air 90, size {n}").into(),
                 price: Won(129_000),
                 on_hand,
                 key: None,
             };
             shop.step(&create);
-            shop.step(&Command::SetSale { sku: sku(n), terms });
+            shop.step(&Command::SetSale { sku: sku(n)?, terms });
         }
-        shop
+        Ok(shop)
     }
 
     fn step(&mut self, command: &Command) -> Outcome {
@@ -162,7 +159,8 @@ impl Shop {
     fn each(&mut self, orders: u64, expected: fn(&Outcome) -> bool) -> anyhow::Result<Duration> {
         let mut spent = Duration::ZERO;
         for first in (0..orders).step_by(usize::try_from(CHUNK)?) {
-            let commands: Vec<Command> = (first..orders.min(first + CHUNK)).map(|n| self.place(n)).collect();
+            let commands: Vec<Command> =
+                (first..orders.min(first + CHUNK)).map(|n| self.place(n)).collect::<anyhow::Result<_>>()?;
             let start = Instant::now();
             for command in &commands {
                 let outcome = self.step(command);
@@ -179,7 +177,7 @@ impl Shop {
         for first in (0..orders).step_by(usize::try_from(CHUNK)?) {
             let mut commands = Vec::new();
             for n in first..orders.min(first + CHUNK) {
-                commands.push(self.place(n));
+                commands.push(self.place(n)?);
                 commands.push(match n % 2 {
                     0 => Command::ConfirmOrder { order: order_id(n) },
                     _ => Command::CancelOrder { order: order_id(n), by: Requester::Admin },
@@ -200,17 +198,8 @@ impl Shop {
         Ok(spent)
     }
 
-    fn place(&self, n: u64) -> Command {
-        let first = mixed(n) % (self.products - self.lines + 1);
-        let lines: Lines = (first..first + self.lines).map(|n| LineRequest { sku: sku(n), quantity: 1 }).collect();
-        Command::PlaceOrder(PlaceOrder {
-            id: order_id(n),
-            customer: customer(mixed(!n) % CUSTOMERS),
-            key: RequestKey { key: digest(n), request: digest(n ^ 1 << 63) },
-            lines,
-            parts: Vec::new(),
-            hold_millis: HOLD_MILLIS,
-        })
+    fn place(&self, n: u64) -> anyhow::Result<Command> {
+        history::order(n, mixed(n) % (self.products - self.lines + 1), self.lines)
     }
 
     fn expire_all(&mut self) -> anyhow::Result<Duration> {
@@ -222,30 +211,4 @@ impl Shop {
         ensure!(self.partition.open_holds() == 0 && self.events > before, "the tick ended no hold");
         Ok(spent)
     }
-}
-
-/// A number that looks drawn: the same for the same `n` (splitmix64).
-fn mixed(n: u64) -> u64 {
-    let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-fn digest(n: u64) -> [u8; 16] {
-    (u128::from(mixed(n)) << 64 | u128::from(mixed(!n))).to_be_bytes()
-}
-
-#[expect(clippy::expect_used, reason = "the texts are made here, of the right alphabet and length")]
-fn sku(n: u64) -> Sku {
-    Sku::parse(&format!("AIR-90-{n:04}")).expect("a sku")
-}
-
-#[expect(clippy::expect_used, reason = "the texts are made here, of the right alphabet and length")]
-fn customer(n: u64) -> CustomerId {
-    CustomerId::parse(&format!("customer-{n:06}")).expect("a customer")
-}
-
-fn order_id(n: u64) -> OrderId {
-    OrderId::new(Time(1_700_000_000_000), mixed(n), PartitionId(0))
 }

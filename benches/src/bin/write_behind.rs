@@ -11,6 +11,7 @@
 //! line each, for the speed table.
 
 use anyhow::{Context, Result, ensure};
+use son7shop_benches::rows::in_process::WRITE_BEHIND_ASKED;
 use son7shop_engine::{CustomerId, Event, Lsn, OrderId, PartitionId, PricedLine, Record, RequestKey, Sku, Time, Won};
 use son7shop_loadtest::servers::{Kind, Server, ServerError};
 use son7shop_persistence::store::{self, Batch};
@@ -21,14 +22,13 @@ use sqlx::{ConnectOptions, Connection, Database, Encode, Executor, IntoArguments
 use std::str::FromStr;
 use std::time::Instant;
 
-/// Events in a batch: what write-behind sends when it has much to carry.
-const BATCH: usize = 2000;
+/// Events in a batch, on both sides: what write-behind sends when it has much to carry
+/// (`BATCH_EVENTS_MAX` in `actors/src/write_behind.rs`).
+const BATCH: usize = 4096;
 /// Rows in one plain insert; 64 where the driver speaks TLS, which is the fastest there: a
 /// longer statement waits for Nagle's algorithm, and a slow rival proves nothing.
 const ROWS: usize = 1000;
 const ROWS_TLS: usize = 64;
-const FLOOR: f64 = 0.5;
-const AIM: f64 = 0.8;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
         }
     }
     if !json {
-        println!("floor {FLOOR}, aim {AIM}");
+        println!("{WRITE_BEHIND_ASKED}");
     }
     Ok(())
 }

@@ -45,20 +45,23 @@ impl Collected {
         let (ours, bare) = (self.samples(side, connections), self.samples(Side::Bare, connections));
         let ratios: Spread = ours.iter().zip(bare).map(|(ours, bare)| ours.per_second / bare.per_second).collect();
         let missing = match (side, &self.no_database) {
-            (Side::ProductWithoutDatabase, Some(why)) => why.clone(),
-            _ => format!("no load of {connections} connections"),
+            _ if bare.is_empty() => no_load(connections),
+            (Side::ProductWithoutDatabase, Some(why)) => Measured::Not(why.clone()),
+            (Side::ProductWithoutDatabase, None) => Measured::LeftOut("no load with the database stopped".to_owned()),
+            _ => no_load(connections),
         };
-        let measured = judged(ratios, ours.iter().chain(bare), &missing);
+        let measured = judged(ratios, ours.iter().chain(bare), missing);
         let beside = if ours.is_empty() {
             String::new()
         } else {
             let behind: Spread = ours.iter().filter_map(|sample| sample.costs.lag_events).collect();
             format!(
-                "{} against {} a second; p99 {} against {} ms; {} events behind at the end",
+                "{} against {} a second; p99 {} against {} ms; {}, {} events behind at the end",
                 throughput(ours),
                 throughput(bare),
                 p99(ours),
                 p99(bare),
+                carried(ours),
                 behind.show(|lag| format!("{lag:.0}"))
             )
         };
@@ -94,7 +97,7 @@ impl Collected {
             ),
             asked: Asked::AtLeast(0.95, 1.0),
             unit: "",
-            measured: judged(ratios, all.flat_map(|(_, samples)| samples), missing),
+            measured: judged(ratios, all.flat_map(|(_, samples)| samples), Measured::LeftOut(missing.to_owned())),
             beside: format!(
                 "own share {}, bare share {}; a second by connections: {}; bare {}",
                 shares.iter().map(|shares| shares.0).collect::<Spread>(),
@@ -111,7 +114,7 @@ impl Collected {
             round.product.p99.as_secs_f64() / reference.as_secs_f64()
         });
         let samples = self.open.iter().flat_map(|round| [&round.product, &round.bare]);
-        let measured = judged(ratios.collect(), samples, &format!("no load of {MANY} connections"));
+        let measured = judged(ratios.collect(), samples, no_load(MANY));
         let products: Vec<_> = self.open.iter().map(|round| round.product.clone()).collect();
         let bares: Vec<_> = self.open.iter().map(|round| round.bare.clone()).collect();
         let sums =
@@ -150,25 +153,33 @@ impl Collected {
         let measured = if spread.median().is_some() {
             Measured::Rounds(spread)
         } else if self.samples(Side::Product, connections).is_empty() {
-            Measured::Not(format!("no load of {connections} connections"))
+            no_load(connections)
         } else {
             Measured::Not("the server does not count it".to_owned())
         };
         let client: Spread =
             self.samples(Side::Product, connections).iter().map(|sample| sample.costs.client_cpu_micros).collect();
         let beside = match what {
-            "CPU µs per order" => format!("bare {}; the load client {client}", of(Side::Bare)),
+            "CPU µs per order" => {
+                let ours = self.samples(Side::Product, connections);
+                format!("bare {}; the load client {client}; {}", of(Side::Bare), carried(ours))
+            }
             _ => format!("bare {}; database stopped {}", of(Side::Bare), of(Side::ProductWithoutDatabase)),
         };
         Row { figure: format!("{what}, {connections} connections"), asked: Asked::Nothing, unit: "", measured, beside }
     }
 }
 
-/// The rounds; void when an answer was not what it should be, and not measured when there are none.
-fn judged<'a>(ratios: Spread, samples: impl Iterator<Item = &'a Sample>, missing: &str) -> Measured {
+/// What the settings leave out; a load that fails ends the measurement.
+fn no_load(connections: usize) -> Measured {
+    Measured::LeftOut(format!("no load of {connections} connections"))
+}
+
+/// The rounds; void when an answer was not what it should be, and `missing` when there are none.
+fn judged<'a>(ratios: Spread, samples: impl Iterator<Item = &'a Sample>, missing: Measured) -> Measured {
     let mut samples = samples;
     match samples.find_map(|sample| sample.wrong.as_ref()) {
-        _ if ratios.median().is_none() => Measured::Not(missing.to_owned()),
+        _ if ratios.median().is_none() => missing,
         Some(wrong) => Measured::Void(ratios, wrong.clone()),
         None => Measured::Rounds(ratios),
     }
@@ -176,6 +187,14 @@ fn judged<'a>(ratios: Spread, samples: impl Iterator<Item = &'a Sample>, missing
 
 fn throughput(samples: &[Sample]) -> String {
     samples.iter().map(|sample| sample.per_second).collect::<Spread>().show(|rate| format!("{rate:.0}"))
+}
+
+/// How much of the database's work is in the window: write-behind gives way to selling, so the rest
+/// is left for later. In this load an order is one event.
+fn carried(samples: &[Sample]) -> String {
+    let carried: Spread = samples.iter().filter_map(|sample| sample.costs.carried_per_second).collect();
+    let carried = carried.show(|rate| format!("{rate:.0}"));
+    format!("write-behind carried {carried} of {} orders a second", throughput(samples))
 }
 
 fn p99(samples: &[Sample]) -> String {
@@ -230,7 +249,7 @@ mod tests {
     fn median(row: &Row) -> Option<f64> {
         match &row.measured {
             Measured::Rounds(spread) | Measured::Void(spread, _) => spread.median(),
-            Measured::Not(_) => None,
+            Measured::Not(_) | Measured::LeftOut(_) => None,
         }
     }
 
@@ -240,8 +259,36 @@ mod tests {
         let medians: Vec<_> = rows.iter().map(median).collect();
         // Of rounds 0.5 and 0.75; 0.5 and 0.75; no database; (0.8 ÷ 0.8) and (0.5 ÷ 0.5); 12 ÷ (4 + 2 × 2).
         assert_eq!(medians[..6], [Some(0.625), Some(0.625), None, None, Some(1.0), Some(1.5)]);
-        assert_eq!(rows[2].measured, Measured::Not("no load of 2000 connections".to_owned()));
+        assert_eq!(rows[2].measured, Measured::LeftOut("no load with the database stopped".to_owned()));
         assert_eq!(rows[6].measured, Measured::Not("the server does not count it".to_owned()));
+    }
+
+    #[test]
+    fn what_was_asked_for_and_failed_is_not_left_out() {
+        let many = |collected: &Collected| collected.rows()[2].measured.clone();
+        let no_server = "no MariaDB here".to_owned();
+        let mut collected = Collected { no_database: Some(no_server.clone()), ..collected() };
+        assert_eq!(many(&collected), Measured::Not(no_server));
+        collected.closed.retain(|(_, connections), _| *connections == FEW);
+        assert_eq!(many(&collected), Measured::LeftOut("no load of 2000 connections".to_owned()));
+    }
+
+    /// The database's work that is left for later is not in these figures, and they say so.
+    #[test]
+    fn throughput_and_cpu_stand_beside_what_write_behind_carried() {
+        let mut collected = collected();
+        if let Some(samples) = collected.closed.get_mut(&(Side::Product, FEW)) {
+            for (sample, carried) in samples.iter_mut().zip([9.0, 11.0]) {
+                sample.costs.carried_per_second = Some(carried);
+            }
+        }
+        let rows = collected.rows();
+        let carried = "write-behind carried 10 (9–11) of 70 (50–90) orders a second";
+        for figure in ["the same, 64 connections", "CPU µs per order, 64 connections"] {
+            let row = rows.iter().find(|row| row.figure == figure);
+            assert!(row.is_some_and(|row| row.beside.contains(carried)), "{figure}: {row:?}");
+        }
+        assert!(rows[0].beside.contains("write-behind carried – of"), "{}", rows[0].beside);
     }
 
     #[test]

@@ -8,6 +8,12 @@ use son7shop_loadtest::program::output;
 use std::path::Path;
 use std::process::Command;
 
+/// What is asked of decisions through one partition, in millions a second.
+pub const DECISIONS_ASKED: Asked = Asked::AtLeast(2.0, 5.0);
+
+/// What is asked of write-behind alone, against a plain multi-row insert.
+pub const WRITE_BEHIND_ASKED: Asked = Asked::AtLeast(0.5, 0.8);
+
 /// OS threads that place orders, each count a run.
 const THREADS: [u32; 5] = [1, 10, 100, 500, 2_000];
 
@@ -107,7 +113,7 @@ pub fn decisions(programs: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -> a
     let beside: Vec<_> = others.iter().map(|row| format!("{} {}", row.row, spread(row))).collect();
     Ok(Row {
         figure: format!("decisions through one `Partition` in process, no I/O: {}", first.row),
-        asked: Asked::AtLeast(2.0, 5.0),
+        asked: DECISIONS_ASKED,
         unit: "M/s",
         measured: Measured::Rounds(spread(first)),
         beside: beside.join("; "),
@@ -161,7 +167,7 @@ pub fn write_behind(programs: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -
         let ratios = run.store.iter().zip(&run.plain).map(|(store, plain)| store / plain);
         Row {
             figure: format!("write-behind, alone: orders a second ÷ a plain multi-row insert: {}", run.row),
-            asked: Asked::AtLeast(0.5, 0.8),
+            asked: WRITE_BEHIND_ASKED,
             unit: "",
             measured: match run.not_run {
                 Some(why) => Measured::Not(why),

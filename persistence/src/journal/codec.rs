@@ -23,3 +23,202 @@ pub(crate) fn decode(payload: &[u8], count: u32, mut each: impl FnMut(Record)) -
     }
     if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes are left after {count} records", rest.len())) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+    use son7shop_engine::{
+        CustomerId, Ended, Event, LineRequest, Lines, Lsn, OrderId, PartRequest, Partition, PartitionId,
+        PartitionImage, PricedLine, RequestKey, Role, SaleTerms, Sku, Time, Won,
+    };
+
+    /// The record that each event is in is of this time: `0a`, the first byte of every row.
+    const AT: Time = Time(5);
+    const KEY: RequestKey = RequestKey { key: [0x11; 16], request: [0x12; 16] };
+    const ORDER: OrderId = OrderId::from_bytes([0x21; 16]);
+    const TERMS: SaleTerms = SaleTerms { opens_at: Time(6), closes_at: Time(7), price: Won(8), per_customer_limit: 9 };
+
+    fn sku() -> Sku {
+        Sku::parse("a").unwrap()
+    }
+
+    fn customer() -> CustomerId {
+        CustomerId::parse("cc").unwrap()
+    }
+
+    /// `01 61`, `02`, `d8 04`, `04`.
+    fn line() -> PricedLine {
+        PricedLine { sku: sku(), quantity: 2, unit_price: Won(300), sale: 4 }
+    }
+
+    /// `01`, and in it `01 61`, `03`.
+    fn units() -> Lines {
+        [LineRequest { sku: sku(), quantity: 3 }].into_iter().collect()
+    }
+
+    /// The order, the units, and `02`: `0d`, `ac 02`.
+    fn ended() -> Ended {
+        Ended { id: ORDER, lines: units(), parts: vec![PartitionId(13), PartitionId(300)] }
+    }
+
+    /// Every event and its bytes in the journal, in hexadecimal digits; `11*16` is sixteen
+    /// times `11`. A new variant is a new row at the end; no row ever changes.
+    #[rustfmt::skip]
+    fn rows() -> Vec<(Event, &'static str)> {
+        let (id, order, customer, key, deadline) = (ORDER, ORDER, customer(), KEY, Time(-12));
+        let (home, name, reason) = ([line()].into_iter().collect(), "bbb".into(), "ddd".into());
+        let parts = vec![PartRequest { partition: PartitionId(300), lines: units().to_vec() }];
+        vec![
+            (Event::ProductCreated { sku: sku(), name, price: Won(8), on_hand: 300, key: Some(KEY) },
+             "0a 00 0161 03626262 10 ac02 01 11*16 12*16"),
+            (Event::ProductCreated { sku: sku(), name: "bbb".into(), price: Won(8), on_hand: 300, key: None },
+             "0a 00 0161 03626262 10 ac02 00"),
+            (Event::StockAdjusted { sku: sku(), delta: -2, reason, key },
+             "0a 01 0161 03 03646464 11*16 12*16"),
+            (Event::SaleSet { sku: sku(), terms: TERMS, number: 10 },
+             "0a 02 0161 0c 0e 10 09 0a"),
+            (Event::SaleDeleted { sku: sku() },
+             "0a 03 0161"),
+            (Event::OrderPlaced { id, customer: customer.clone(), key, lines: home, total: Won(11), deadline },
+             "0a 04 21*16 026363 11*16 12*16 01 016102d80404 16 17"),
+            (Event::OrderOpened { id, customer: customer.clone(), key, lines: [line()].into(), parts, deadline },
+             "0a 05 21*16 026363 11*16 12*16 01 016102d80404 01 ac02 01 016103 17"),
+            (Event::BasketPlaced { id, parts: vec![(PartitionId(300), vec![line()])], total: Won(11) },
+             "0a 06 21*16 01 ac02 01 016102d80404 16"),
+            (Event::OrderRefused(ended()),
+             "0a 07 21*16 01 016103 02 0d ac02"),
+            (Event::OrderConfirmed(ended()),
+             "0a 08 21*16 01 016103 02 0d ac02"),
+            (Event::OrderCancelled { ended: ended(), by: Role::Customer },
+             "0a 09 21*16 01 016103 02 0d ac02 00"),
+            (Event::OrderCancelled { ended: ended(), by: Role::Admin },
+             "0a 09 21*16 01 016103 02 0d ac02 01"),
+            (Event::OrderExpired(ended()),
+             "0a 0a 21*16 01 016103 02 0d ac02"),
+            (Event::PartHeld { order, customer, lines: vec![line()] },
+             "0a 0b 21*16 026363 01 016102d80404"),
+            (Event::PartReleased { order, lines: units() },
+             "0a 0c 21*16 01 016103"),
+            (Event::PartConfirmed { order, lines: units() },
+             "0a 0d 21*16 01 016103"),
+            (Event::Forgotten { through: Lsn(300) },
+             "0a 0e ac02"),
+        ]
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let run = |text: &str| {
+            let (text, times) = text.split_once('*').unwrap_or((text, "1"));
+            let digits = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+            (0..text.len()).step_by(2).map(digits).collect::<Vec<u8>>().repeat(times.parse().unwrap())
+        };
+        hex.split_whitespace().flat_map(run).collect()
+    }
+
+    /// Old journals are read for ever: these bytes never change.
+    #[test]
+    fn an_event_is_the_bytes_that_it_always_was() {
+        for (event, hex) in rows() {
+            let (record, bytes) = (Record { at: AT, event }, bytes(hex));
+            let mut space = [0; 256];
+            let used = encode(&record, &mut space).unwrap();
+            assert_eq!(space[..used], bytes, "{record:?} is {:02x?}", &space[..used]);
+            let mut read = Vec::new();
+            decode(&bytes, 1, |record| read.push(record)).unwrap();
+            assert_eq!(read, [record]);
+        }
+    }
+
+    /// What serde says when it meets a variant that is none names them all.
+    #[test]
+    fn every_event_has_its_row() {
+        let said = serde_json::from_str::<Event>("\"none\"").unwrap_err().to_string();
+        let variants: Vec<&str> = said.split('`').skip(3).step_by(2).collect();
+        let mut named: Vec<String> = rows()
+            .iter()
+            .map(|(event, _)| format!("{event:?}").chars().take_while(char::is_ascii_alphanumeric).collect())
+            .collect();
+        named.dedup();
+        assert_eq!(named, variants, "{said}");
+    }
+
+    /// A history that leaves something in every field of the state: orders in every status,
+    /// parts in every status, one that was never asked for, a refused basket, and at last an
+    /// event that does not fit.
+    fn state() -> Partition {
+        let order = |n| OrderId::from_bytes([n; 16]);
+        let key = |n| RequestKey { key: [n; 16], request: [n + 1; 16] };
+        let place = |n| Event::OrderPlaced {
+            id: order(n),
+            customer: customer(),
+            key: key(n),
+            lines: [line()].into(),
+            total: Won(600),
+            deadline: Time(100),
+        };
+        let open = |n| Event::OrderOpened {
+            id: order(n),
+            customer: customer(),
+            key: key(n),
+            lines: [line()].into(),
+            parts: vec![PartRequest { partition: PartitionId(300), lines: units().to_vec() }],
+            deadline: Time(101),
+        };
+        let ended = |n| Ended { id: order(n), lines: units(), parts: Vec::new() };
+        let hold = |n| Event::PartHeld { order: order(n), customer: customer(), lines: vec![line()] };
+        let (name, placed) = ("bbb".into(), vec![(PartitionId(300), vec![line()])]);
+        let events = [
+            Event::ProductCreated { sku: sku(), name, price: Won(8), on_hand: 300, key: Some(KEY) },
+            Event::SaleSet { sku: sku(), terms: TERMS, number: 4 },
+            place(0x30),
+            open(0x40),
+            open(0x50),
+            Event::BasketPlaced { id: order(0x50), parts: placed, total: Won(1200) },
+            Event::OrderConfirmed(ended(0x50)),
+            place(0x60),
+            Event::OrderCancelled { ended: ended(0x60), by: Role::Admin },
+            place(0x70),
+            Event::OrderExpired(ended(0x70)),
+            open(0x80),
+            Event::OrderRefused(ended(0x80)),
+            hold(0x90),
+            Event::PartReleased { order: order(0xa0), lines: Lines::new() },
+            hold(0xb0),
+            Event::PartConfirmed { order: order(0xb0), lines: units() },
+            Event::SaleDeleted { sku: Sku::parse("unknown").unwrap() },
+        ];
+        let mut partition = Partition::new(PartitionId(13), 0);
+        for (event, at) in events.into_iter().zip(5..) {
+            partition.evolve(&Record { at: Time(at), event });
+        }
+        partition
+    }
+
+    /// Old snapshots are read for ever: these bytes never change. They stand here beside
+    /// those of the events, since a snapshot's body is written by the same codec.
+    #[test]
+    fn a_partition_is_the_bytes_that_it_always_was() {
+        let expected = bytes(concat!(
+            // Partition, LSN, time, sales; the product with its stock and its sale.
+            "0d 12 2c 04  01 0161 03626262 10 ac02 06 04  01 04 0c 0e 10 09  01 026363 0a ",
+            // Orders, by id: held, opening, confirmed, cancelled, expired.
+            "05 30*16 026363 30*16 31*16 01 00 02 d804 04 00 b009 01 0e c801 00 03 ",
+            "40*16 026363 40*16 41*16 01 00 02 d804 04 01 01 ac02 00 00 00 10 ca01 00 04 ",
+            "50*16 026363 50*16 51*16 01 00 02 d804 04 01 01 ac02 01 016102d80404 e012 02 12 ca01 16 07 ",
+            "60*16 026363 60*16 61*16 01 00 02 d804 04 00 b009 03 18 c801 1a 09 ",
+            "70*16 026363 70*16 71*16 01 00 02 d804 04 00 b009 04 1c c801 1e 0b ",
+            // Parts, by order: held, released before it was asked for, confirmed.
+            "03 90*16 01 026363 01 00 02 d804 04 00  a0*16 00 00 02  b0*16 01 026363 01 00 02 d804 04 01 ",
+            // The product's key; what ended, in order; the first event that did not fit.
+            "01 11*16 12*16 00 ac02 00 00  07 0a 01 02 11*16  16 07 00 50*16  1a 09 00 60*16  1e 0b 00 70*16 ",
+            "22 0d 03 80*16  26 0f 01 a0*16  2a 11 01 b0*16  01 12",
+        ));
+        let image = state().image();
+        let written = postcard::to_stdvec(&image).unwrap();
+        assert_eq!(written, expected, "{written:02x?}");
+        let (read, rest) = postcard::take_from_bytes::<PartitionImage>(&expected).unwrap();
+        assert_eq!((&read, rest), (&image, &[][..]));
+        assert_eq!(read.restore(1).image(), image);
+    }
+}

@@ -11,6 +11,7 @@ use super::storage::read_full;
 use super::{JournalError, JournalId};
 use son7shop_engine::{Lsn, PartitionId};
 use std::io::ErrorKind;
+use std::path::PathBuf;
 
 const BYTES: usize = 48;
 const MAGIC: [u8; 8] = *b"S7cursor";
@@ -22,7 +23,8 @@ const NAME_MAX: usize = 48;
 #[derive(Debug, Clone)]
 pub struct Cursor {
     folder: PartitionFolder,
-    name: String,
+    /// Whose it is; its file's name without the suffix.
+    pub(crate) name: String,
 }
 
 impl Cursor {
@@ -32,12 +34,34 @@ impl Cursor {
         if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(allowed) {
             return Err(JournalError::CursorName(name.to_owned()));
         }
-        Ok(Self { folder: folder.clone(), name: format!("{name}{SUFFIX}") })
+        Ok(Self { folder: folder.clone(), name: name.to_owned() })
     }
 
     /// The last event that its follower is done with; `None` if it was never stored.
     pub fn load(&self) -> Result<Option<Lsn>, JournalError> {
-        read(&self.folder, &self.name)
+        let (folder, path) = (&self.folder, self.path());
+        let file = match folder.storage().open_read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other.doing("open", &path)?,
+        };
+        let mut bytes = [0; BYTES + 1];
+        let read = read_full(file.as_ref(), &mut bytes, 0).doing("read", &path)?;
+        let right = read == BYTES && bytes[..8] == MAGIC && crc32c::crc32c(&bytes[..44]) == u32_at(&bytes, 44);
+        if !right {
+            return Err(JournalError::BadCursor { path, what: "its checksum or length is wrong".into() });
+        }
+        if u16_at(&bytes, 8) != VERSION {
+            return Err(JournalError::Version { path, found: u16_at(&bytes, 8), known: VERSION });
+        }
+        let journal = JournalId(array_at(&bytes, 16));
+        if journal != folder.journal() {
+            return Err(JournalError::WrongJournal { path, found: journal, expected: folder.journal() });
+        }
+        let partition = PartitionId(u16_at(&bytes, 10));
+        if partition != folder.id() {
+            return Err(JournalError::WrongPartition { path, found: partition, expected: folder.id() });
+        }
+        Ok(Some(Lsn(u64_at(&bytes, 32))))
     }
 
     /// Keeps that the follower is done with every event up to `lsn`. Two syncs: store it
@@ -52,58 +76,34 @@ impl Cursor {
         bytes[32..40].copy_from_slice(&lsn.0.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..44]);
         bytes[44..].copy_from_slice(&crc.to_le_bytes());
-        self.folder.replace(&self.name, &bytes)
+        self.folder.replace(&self.file(), &bytes)
     }
 
-    /// Removes it: its follower is gone for good.
-    pub fn remove(self) -> Result<(), JournalError> {
-        self.folder.writable()?;
-        self.folder.remove(&self.name)
+    /// Where its file is, once it was stored.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join(self.file())
+    }
+
+    fn file(&self) -> String {
+        format!("{}{SUFFIX}", self.name)
     }
 }
 
 /// The cursors that the folder has, by name, each with its place.
-pub fn all(folder: &PartitionFolder) -> Result<Vec<(String, Lsn)>, JournalError> {
-    let mut cursors = Vec::new();
-    for file in files(folder)? {
-        if let Some(lsn) = read(folder, &file)? {
-            cursors.push((file.trim_end_matches(SUFFIX).to_owned(), lsn));
+pub(crate) fn all(folder: &PartitionFolder) -> Result<Vec<(String, Lsn)>, JournalError> {
+    let mut places = Vec::new();
+    for cursor in list(folder)? {
+        if let Some(lsn) = cursor.load()? {
+            places.push((cursor.name, lsn));
         }
     }
-    Ok(cursors)
+    Ok(places)
 }
 
-/// The names of the cursors' files.
-pub(crate) fn files(folder: &PartitionFolder) -> Result<Vec<String>, JournalError> {
-    let mut files = folder.names()?;
-    files.retain(|name| name.ends_with(SUFFIX));
-    files.sort_unstable();
-    Ok(files)
-}
-
-/// The place in the file `name`; `None` if there is no such file.
-pub(crate) fn read(folder: &PartitionFolder, name: &str) -> Result<Option<Lsn>, JournalError> {
-    let path = folder.path().join(name);
-    let file = match folder.storage().open_read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other.doing("open", &path)?,
-    };
-    let mut bytes = [0; BYTES + 1];
-    let read = read_full(file.as_ref(), &mut bytes, 0).doing("read", &path)?;
-    let right = read == BYTES && bytes[..8] == MAGIC && crc32c::crc32c(&bytes[..44]) == u32_at(&bytes, 44);
-    if !right {
-        return Err(JournalError::BadCursor { path, what: "its checksum or length is wrong".into() });
-    }
-    if u16_at(&bytes, 8) != VERSION {
-        return Err(JournalError::Version { path, found: u16_at(&bytes, 8), known: VERSION });
-    }
-    let journal = JournalId(array_at(&bytes, 16));
-    if journal != folder.journal() {
-        return Err(JournalError::WrongJournal { path, found: journal, expected: folder.journal() });
-    }
-    let partition = PartitionId(u16_at(&bytes, 10));
-    if partition != folder.id() {
-        return Err(JournalError::WrongPartition { path, found: partition, expected: folder.id() });
-    }
-    Ok(Some(Lsn(u64_at(&bytes, 32))))
+/// The cursors that the folder has, by name; unread.
+pub(crate) fn list(folder: &PartitionFolder) -> Result<Vec<Cursor>, JournalError> {
+    let mut names: Vec<_> =
+        folder.names()?.iter().filter_map(|file| file.strip_suffix(SUFFIX)).map(str::to_owned).collect();
+    names.sort_unstable();
+    Ok(names.into_iter().map(|name| Cursor { folder: folder.clone(), name }).collect())
 }

@@ -176,11 +176,11 @@ fn snapshots(folder: &PartitionFolder, tell: &mut dyn FnMut(Finding)) -> Result<
 }
 
 fn cursors(folder: &PartitionFolder, tell: &mut dyn FnMut(Finding)) -> Result<(), JournalError> {
-    for file in cursor::files(folder)? {
-        match cursor::read(folder, &file) {
-            Ok(Some(lsn)) => tell(Finding::Cursor { name: file, lsn }),
+    for cursor in cursor::list(folder)? {
+        match cursor.load() {
+            Ok(Some(lsn)) => tell(Finding::Cursor { name: cursor.name, lsn }),
             Ok(None) => {}
-            Err(error) => tell(wrong(folder.path().join(&file), 0, error.to_string())),
+            Err(error) => tell(wrong(cursor.path(), 0, error.to_string())),
         }
     }
     Ok(())

@@ -224,7 +224,7 @@ impl Journal {
                 payload_crc: 0,
             };
             let chain = frame::seal(&mut self.batch.buffer[start..end], payload, &header);
-            track.pass(&Header { epoch, first, count, ..header }, chain);
+            track.pass(&header, chain);
         }
         self.write_run(run, self.batch.used)?;
         self.track = track;

@@ -3,7 +3,7 @@
 
 use super::link::{Dialect, Link};
 use super::plan::Plan;
-use super::write::{self, Moved};
+use super::write::{self, Arrival};
 use super::{AuditSink, Batch, OrdersPage, Store, StoreError, read};
 use crate::Position;
 use futures_util::future::BoxFuture;
@@ -46,11 +46,11 @@ impl<D: Dialect> Database<D> {
         let mut link = self.dialect.writer().await?;
         link.run_plain(D::BEGIN_WRITE).await?;
         match write::write(&mut link, batch, plan).await {
-            Ok(Moved::Now) => {
+            Ok(Arrival::Now) => {
                 *committing = true;
                 link.run_plain("COMMIT").await?;
             }
-            Ok(Moved::Before) => link.run_plain("ROLLBACK").await?,
+            Ok(Arrival::Before) => link.run_plain("ROLLBACK").await?,
             // Dropping the link closes it, which rolls back.
             Err(error) => return Err(error),
         }

@@ -8,7 +8,8 @@
 //! This module must never drop an event's effect and never talk to a database.
 
 use super::rows::{
-    Adjustment, NewOrder, NewProduct, OrderEnd, OrderLine, PartEnd, PartLine, Placed, Sale, StockChange, TimelineRow,
+    Adjustment, HeldChange, NewOrder, NewProduct, OrderEnd, OrderLine, PartEnd, PartLine, Placed, Sale, StockChange,
+    TimelineRow,
 };
 use super::{Batch, StoreError};
 use son7shop_engine::{
@@ -21,6 +22,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 #[derive(Debug, Default)]
 pub(super) struct Plan<'a> {
     pub products: Vec<NewProduct<'a>>,
+    /// Products of which only holds moved.
+    pub held: Vec<HeldChange<'a>>,
+    /// Products of which anything else moved too.
     pub stock: Vec<StockChange<'a>>,
     pub adjustments: Vec<Adjustment<'a>>,
     /// Sales of earlier batches that were deleted; before `sales`.
@@ -291,13 +295,53 @@ impl<'a> Planner<'a> {
             plan.orders.retain(|order| !unmade.contains(&order.id));
             plan.lines.retain(|line| !unmade.contains(&line.order));
         }
-        // By sku, so that every transaction takes its row locks in the same order. What
-        // came back inside the batch moved nothing.
-        plan.stock = moved
-            .into_iter()
-            .filter(|(_, moved)| *moved != Moved::default())
-            .map(|(sku, Moved { supplied, held, sold })| StockChange { sku, supplied, held, sold })
-            .collect();
+        // Each by sku, so that every transaction takes its row locks in the same order.
+        for (sku, moved) in moved {
+            match moved {
+                // What came back inside the batch moved nothing.
+                Moved { supplied: 0, held: 0, sold: 0 } => {}
+                Moved { supplied: 0, held, sold: 0 } => plan.held.push(HeldChange { sku, held }),
+                Moved { supplied, held, sold } => plan.stock.push(StockChange { sku, supplied, held, sold }),
+            }
+        }
         plan
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+    use crate::{JournalId, Position};
+    use son7shop_engine::Record;
+
+    #[test]
+    fn a_product_is_changed_once_by_the_smallest_statement_that_can() {
+        let sku = |name| Sku::parse(name).unwrap();
+        let hold = |name, quantity| Event::PartHeld {
+            order: OrderId::from_bytes([0; 16]),
+            customer: CustomerId::parse("c").unwrap(),
+            lines: vec![PricedLine { sku: sku(name), quantity, unit_price: Won(1), sale: 0 }],
+        };
+        let units = |name, quantity| [LineRequest { sku: sku(name), quantity }].into_iter().collect();
+        let end = |name, quantity| Ended {
+            id: OrderId::from_bytes([1; 16]),
+            lines: units(name, quantity),
+            parts: Vec::new(),
+        };
+        let events = [
+            hold("held", 2),
+            hold("held", 1),
+            hold("back", 3),
+            Event::OrderExpired(end("back", 3)),
+            hold("sold", 5),
+            Event::OrderConfirmed(end("sold", 4)),
+        ];
+        let records = events.map(|event| Record { at: Time(0), event });
+        let at = |lsn| Position { journal: JournalId([0; 16]), lsn: Lsn(lsn), chain: [0; 32] };
+        let batch = Batch { partition: PartitionId(0), before: Some(at(1)), after: at(7), records: &records };
+        let plan = Plan::new(&batch).unwrap();
+        assert_eq!(plan.held, [HeldChange { sku: &sku("held"), held: 3 }]);
+        assert_eq!(plan.stock, [StockChange { sku: &sku("sold"), supplied: 0, held: 1, sold: 4 }]);
     }
 }

@@ -73,6 +73,7 @@ pub(super) struct Statements {
     pub rows: Sizes,
     pub products: Insert,
     pub stock: Update,
+    pub held: Update,
     pub adjustments: Insert,
     pub sales: Insert,
     pub orders: Insert,
@@ -106,6 +107,7 @@ impl Statements {
                 "sku",
                 "",
             ),
+            held: Update::new("products", "", &[("held", "held + ")], "sku", ""),
             adjustments: Insert::new(
                 rows,
                 "stock_adjustments (partition_id, lsn, sku, delta, reason, adjusted_at)",

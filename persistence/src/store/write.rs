@@ -14,22 +14,23 @@ use super::{Batch, StoreError};
 use crate::Position;
 use son7shop_engine::{OrderId, PartitionId, Time};
 
-/// What a transaction found when it moved the position.
+/// When a batch came to the database, as the position says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Moved {
-    /// It stands at the batch's end now.
+pub(super) enum Arrival {
+    /// Now: the position is moved to the batch's end.
     Now,
-    /// It stood there before: the batch is in the database already.
+    /// Before: the position stood there already.
     Before,
 }
 
 /// Moves the batch's position, and where that succeeds writes `plan`.
-pub(super) async fn write<L: Link>(link: &mut L, batch: &Batch<'_>, plan: &Plan<'_>) -> Result<Moved, StoreError> {
-    if move_position(link, batch, plan.last_event_at).await? == Moved::Before {
-        return Ok(Moved::Before);
+pub(super) async fn write<L: Link>(link: &mut L, batch: &Batch<'_>, plan: &Plan<'_>) -> Result<Arrival, StoreError> {
+    if move_position(link, batch, plan.last_event_at).await? == Arrival::Before {
+        return Ok(Arrival::Before);
     }
     let sql = L::statements();
     insert(link, &sql.products, &plan.products).await?;
+    update(link, &sql.held, &plan.held, None).await?;
     update(link, &sql.stock, &plan.stock, None).await?;
     insert(link, &sql.adjustments, &plan.adjustments).await?;
     for (sku, at) in &plan.deleted_sales {
@@ -49,10 +50,10 @@ pub(super) async fn write<L: Link>(link: &mut L, batch: &Batch<'_>, plan: &Plan<
     insert(link, &sql.part_lines, &plan.part_lines).await?;
     update(link, &sql.ended_parts, &plan.ended_parts, Some(batch.partition)).await?;
     insert(link, &sql.timeline, &plan.timeline).await?;
-    Ok(Moved::Now)
+    Ok(Arrival::Now)
 }
 
-async fn move_position<L: Link>(link: &mut L, batch: &Batch<'_>, at: Option<Time>) -> Result<Moved, StoreError> {
+async fn move_position<L: Link>(link: &mut L, batch: &Batch<'_>, at: Option<Time>) -> Result<Arrival, StoreError> {
     let mut values = L::Values::with_capacity(8);
     give_position(&mut values, &batch.after);
     values.maybe_time(at);
@@ -60,7 +61,7 @@ async fn move_position<L: Link>(link: &mut L, batch: &Batch<'_>, at: Option<Time
     if let Some(before) = &batch.before {
         give_position(&mut values, before);
         if link.run(MOVE_POSITION, values).await? == 1 {
-            return Ok(Moved::Now);
+            return Ok(Arrival::Now);
         }
         return judge(batch, read::position(link, batch.partition).await?);
     }
@@ -71,17 +72,25 @@ async fn move_position<L: Link>(link: &mut L, batch: &Batch<'_>, at: Option<Time
     if let Some((_, found)) = known.iter().find(|(partition, _)| *partition == batch.partition) {
         return judge(batch, Some(*found));
     }
-    link.run(FIRST_POSITION, values).await?;
-    Ok(Moved::Now)
+    match link.run(FIRST_POSITION, values).await {
+        Ok(_) => Ok(Arrival::Now),
+        // Since `known` was read, a COMMIT that nobody had answered was done after all: this
+        // statement waited for its lock, and then found its row.
+        Err(StoreError::Diverged(said)) => match read::position(link, batch.partition).await? {
+            None => Err(StoreError::Diverged(said)),
+            found => judge(batch, found),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 /// Says what it means that the position is at `found`, and not where the batch starts.
-fn judge(batch: &Batch<'_>, found: Option<Position>) -> Result<Moved, StoreError> {
+fn judge(batch: &Batch<'_>, found: Option<Position>) -> Result<Arrival, StoreError> {
     match found {
         Some(found) if found.journal != batch.after.journal => {
             Err(StoreError::ForeignJournal { expected: batch.after.journal, found: found.journal })
         }
-        Some(found) if found == batch.after => Ok(Moved::Before),
+        Some(found) if found == batch.after => Ok(Arrival::Before),
         found => Err(StoreError::PositionConflict {
             partition: batch.partition,
             expected: batch.before.map(Box::new),

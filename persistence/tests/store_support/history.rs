@@ -6,10 +6,10 @@ use super::{Contents, position};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
+use son7shop_engine::basket::{asks, tell};
 use son7shop_engine::{
-    Answer, Basket, Command, CustomerId, Event, LineRequest, OrderId, OrderStatus, Outcome, PartHold, PartRequest,
-    PartStatus, Partition, PartitionId, PlaceOrder, PricedLine, Record, Refusal, RequestKey, Requester, SaleTerms, Sku,
-    Time, Won, partition_of,
+    Basket, Command, CustomerId, Event, LineRequest, OrderId, OrderStatus, Outcome, PartStatus, Partition, PartitionId,
+    PlaceOrder, Record, Refusal, RequestKey, Requester, SaleTerms, Sku, Time, Won, partition_of,
 };
 use son7shop_persistence::store::{Batch, Store, StoreError};
 use std::collections::{HashSet, VecDeque};
@@ -19,9 +19,8 @@ pub const PARTITIONS: u16 = 3;
 /// A basket whose partitions are being asked.
 struct Asking {
     id: OrderId,
-    customer: CustomerId,
-    left: Vec<PartRequest>,
-    got: Vec<(PartitionId, Vec<PricedLine>)>,
+    left: Vec<(PartitionId, Command)>,
+    got: Vec<(PartitionId, Outcome)>,
 }
 
 /// Partitions and what they decided.
@@ -96,19 +95,13 @@ impl World {
 
     fn at(&mut self, partition: PartitionId, command: &Command) -> Outcome {
         let at = usize::from(partition.0);
-        let (journal, due) = (&mut self.journals[at], &mut self.due);
+        let (journal, asking, due) = (&mut self.journals[at], &mut self.asking, &mut self.due);
         self.partitions[at].step(self.now, command, |record| {
-            let (ended, confirmed) = match &record.event {
-                Event::OrderConfirmed(ended) => (Some(ended), true),
-                Event::OrderCancelled { ended, .. } | Event::OrderExpired(ended) | Event::OrderRefused(ended) => {
-                    (Some(ended), false)
+            match &record.event {
+                Event::OrderOpened { id, .. } => {
+                    asking.push(Asking { id: *id, left: asks(&record.event), got: Vec::new() });
                 }
-                _ => (None, false),
-            };
-            for part in ended.iter().flat_map(|ended| &ended.parts) {
-                let order = ended.unwrap().id;
-                let then = if confirmed { Command::ConfirmPart { order } } else { Command::ReleasePart { order } };
-                due.push_back((*part, then));
+                event => due.extend(asks(event)),
             }
             journal.push(record.clone());
         })
@@ -132,20 +125,16 @@ impl World {
         let basket = Basket::new(lines, PARTITIONS).unwrap();
         let id = OrderId::new(self.now, self.rng.random(), basket.home);
         let customer = CustomerId::parse(&format!("customer-{}", self.rng.random_range(0..20))).unwrap();
-        let parts = basket.parts;
         let place = PlaceOrder {
             id,
-            customer: customer.clone(),
+            customer,
             key: self.key(),
             lines: basket.lines.into_iter().collect(),
-            parts: parts.clone(),
+            parts: basket.parts,
             hold_millis: self.rng.random_range(1..5000),
         };
         if let Outcome::Accepted(_) = self.at(basket.home, &Command::PlaceOrder(place)) {
             self.orders.push(id);
-            if !parts.is_empty() {
-                self.asking.push(Asking { id, customer, left: parts, got: Vec::new() });
-            }
         }
     }
 
@@ -156,23 +145,16 @@ impl World {
         }
         let at = self.rng.random_range(0..self.asking.len());
         let mut asking = self.asking.swap_remove(at);
-        let Some(part) = asking.left.pop() else {
-            self.at(asking.id.home(), &Command::AcceptParts { order: asking.id, parts: asking.got });
-            return;
-        };
-        let (order, customer) = (asking.id, asking.customer.clone());
-        let deadline = Time::NEVER;
-        let hold = Command::HoldPart(PartHold { order, customer, lines: part.lines.clone(), deadline });
-        match self.at(part.partition, &hold) {
-            Outcome::Accepted(Answer::Part(lines)) | Outcome::Repeated(Answer::Part(lines)) => {
-                asking.got.push((part.partition, lines));
+        if let Some((partition, hold)) = asking.left.pop() {
+            let outcome = self.at(partition, &hold);
+            let refused = matches!(outcome, Outcome::Refused(_));
+            asking.got.push((partition, outcome));
+            if !refused {
                 self.asking.push(asking);
+                return;
             }
-            Outcome::Refused(refusal) => {
-                self.at(order.home(), &Command::RefuseParts { order, refusal });
-            }
-            other => panic!("{other:?}"),
         }
+        self.at(asking.id.home(), &tell(asking.id, asking.got));
     }
 
     fn follow(&mut self) {

@@ -1,19 +1,35 @@
 //! A wire between the store and its server that loses COMMIT: on its way to the server, or
-//! the answer on its way back.
+//! the answer on its way back; or that holds it up.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const NOTHING: u8 = 0;
 const COMMIT: u8 = 1;
 const ANSWER: u8 = 2;
+const HOLD: u8 = 3;
+
+/// First bytes of packets.
+const PREPARE: u8 = 0x16;
+const EXECUTE: u8 = 0x17;
 
 /// The wire.
 pub struct Proxy {
     pub port: u16,
-    lose: Arc<AtomicU8>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    lose: AtomicU8,
+    /// A COMMIT is held up.
+    held: Notify,
+    /// Another writer's first position is on its way to the server.
+    first_position: Notify,
 }
 
 impl Proxy {
@@ -21,33 +37,44 @@ impl Proxy {
     pub async fn start(to: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let lose = Arc::new(AtomicU8::new(NOTHING));
-        let shared = lose.clone();
+        let shared = Arc::new(Shared::default());
+        let carried = shared.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, to, shared.clone()));
+                tokio::spawn(carry(client, to, carried.clone()));
             }
         });
-        Self { port, lose }
+        Self { port, shared }
     }
 
     /// The next COMMIT does not reach the server: the connection breaks before it.
     pub fn lose_next_commit(&self) {
-        self.lose.store(COMMIT, Ordering::SeqCst);
+        self.shared.lose.store(COMMIT, Ordering::SeqCst);
     }
 
     /// The next COMMIT reaches the server and is done; the connection breaks before the answer.
     pub fn lose_next_answer(&self) {
-        self.lose.store(ANSWER, Ordering::SeqCst);
+        self.shared.lose.store(ANSWER, Ordering::SeqCst);
+    }
+
+    /// The next COMMIT is held up until somebody else has sent the server the partition's first
+    /// position; then it is done, and its answer is lost.
+    pub fn hold_next_commit(&self) {
+        self.shared.lose.store(HOLD, Ordering::SeqCst);
+    }
+
+    /// Until a COMMIT is held up.
+    pub async fn held(&self) {
+        self.shared.held.notified().await;
     }
 
     /// Whether what was to be lost was.
     pub fn lost(&self) -> bool {
-        self.lose.load(Ordering::SeqCst) == NOTHING
+        self.shared.lose.load(Ordering::SeqCst) == NOTHING
     }
 }
 
-async fn carry(client: TcpStream, to: u16, lose: Arc<AtomicU8>) -> Option<()> {
+async fn carry(client: TcpStream, to: u16, shared: Arc<Shared>) -> Option<()> {
     let server = TcpStream::connect(("127.0.0.1", to)).await.ok()?;
     client.set_nodelay(true).ok()?;
     server.set_nodelay(true).ok()?;
@@ -68,19 +95,33 @@ async fn carry(client: TcpStream, to: u16, lose: Arc<AtomicU8>) -> Option<()> {
     });
     // A packet: three bytes of length, one of sequence, the payload.
     let mut header = [0; 4];
+    let mut first_position = false;
     while from_client.read_exact(&mut header).await.is_ok() {
         let length = u32::from_le_bytes([header[0], header[1], header[2], 0]) as usize;
         let mut payload = vec![0; length];
         from_client.read_exact(&mut payload).await.ok()?;
-        let what = if payload == b"\x03COMMIT" { lose.swap(NOTHING, Ordering::SeqCst) } else { NOTHING };
-        if what == COMMIT {
-            break;
+        let what = if payload == b"\x03COMMIT" { shared.lose.swap(NOTHING, Ordering::SeqCst) } else { NOTHING };
+        match what {
+            COMMIT => break,
+            HOLD => {
+                let mut sent = pin!(shared.first_position.notified());
+                sent.as_mut().enable();
+                shared.held.notify_one();
+                sent.await;
+            }
+            _ => {}
         }
-        quiet.store(u8::from(what == ANSWER), Ordering::SeqCst);
+        let answer_is_lost = matches!(what, ANSWER | HOLD);
+        quiet.store(u8::from(answer_is_lost), Ordering::SeqCst);
         to_server.write_all(&[&header[..], &payload].concat()).await.ok()?;
-        if what == ANSWER {
+        if answer_is_lost {
             answered.recv().await;
             break;
+        }
+        match payload.first() {
+            Some(&PREPARE) => first_position = payload[1..].starts_with(b"INSERT INTO positions"),
+            Some(&EXECUTE) if first_position => shared.first_position.notify_waiters(),
+            _ => {}
         }
     }
     back.abort();
