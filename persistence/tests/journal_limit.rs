@@ -106,6 +106,36 @@ fn a_journal_that_reached_its_limit_before_its_first_snapshot_gets_room_again() 
     assert!(journal.room(4 * 1024));
 }
 
+/// The owner goes on in the next segment while a file system takes its time to remove old ones.
+#[test]
+fn removal_does_not_hold_up_the_next_segment() {
+    let storage = MemoryStorage::new();
+    let data = limited(&storage, 1000);
+    let folder = folder_of(&data);
+    let Recovered { mut journal, .. } = open(&folder, OpenHints::default()).unwrap();
+    let mut shop = Shop::new(2);
+    while journal.committed().segment < 5 {
+        write(&mut shop, &mut journal);
+    }
+    let committed = journal.committed();
+    while snapshot::make(&folder, committed, 1).unwrap().is_some() {}
+    let (went_on, wait) = std::sync::mpsc::channel();
+    std::thread::scope(|threads| {
+        let hold = storage.hold(Call::Remove, ".segment");
+        let removing = threads.spawn(|| removal::remove_below(&folder, committed, committed.position.lsn));
+        threads.spawn(move || {
+            while journal.committed().segment == committed.segment {
+                write(&mut shop, &mut journal);
+            }
+            went_on.send(()).unwrap();
+        });
+        let waited = wait.recv_timeout(std::time::Duration::from_secs(20));
+        drop(hold);
+        assert!(removing.join().unwrap().unwrap().segments > 0);
+        waited.unwrap();
+    });
+}
+
 /// The disk is full although the limit is not reached: what is already made is what there is.
 #[test]
 fn a_full_disk_counts_only_what_is_made() {

@@ -83,8 +83,10 @@ struct Shared {
 /// What the threads that work on one partition's files share.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionState {
-    /// Held while segments are made or removed.
+    /// Held while segments are made or cut off.
     making: Mutex<()>,
+    /// Held while the files' bytes are counted.
+    measuring: Mutex<()>,
     /// Held while a snapshot is made or a prefix removed.
     maintaining: Mutex<()>,
     /// The segment that is being written.
@@ -253,7 +255,7 @@ impl PartitionFolder {
         &self.shared.partitions[usize::from(self.id.0)]
     }
 
-    /// Waits until nobody else makes or removes segments of this partition.
+    /// Waits until nobody else makes or cuts off segments of this partition.
     pub(crate) fn making(&self) -> MutexGuard<'_, ()> {
         // What a panic may have left is a temporary file, and those are made anew.
         self.state().making.lock().unwrap_or_else(PoisonError::into_inner)
@@ -292,6 +294,8 @@ impl PartitionFolder {
 
     /// Counts the bytes of all files again.
     pub(crate) fn measure(&self) -> Result<(), JournalError> {
+        // One at a time: the last to store its sum has seen every change before its call.
+        let _measuring = self.state().measuring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = 0;
         for name in self.names()? {
             let path = self.path.join(name);
