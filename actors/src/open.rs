@@ -55,7 +55,6 @@ impl Shop {
         let mut children = Vec::new();
         let owned = recovered.into_iter().zip(folders).zip(gates.iter()).zip(plane.arbiters());
         for (((recovered, folder), gate), arbiter) in owned {
-            keys.recover(&recovered.partition);
             let kept = Arc::new(Kept {
                 gate: Arc::clone(gate),
                 keys: Arc::clone(&keys),
