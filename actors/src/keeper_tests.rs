@@ -91,3 +91,62 @@ async fn an_owner_whose_sync_fails_is_rebuilt() {
 async fn an_owner_whose_write_fails_is_rebuilt() {
     check(|_, storage| storage.fail(Call::Write, 1)).await;
 }
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+async fn in_time<T>(end: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, end).await.unwrap()
+}
+
+/// Returns once partition 0 is closed for good, and why. `harm` is done to every owner it gets.
+async fn until_closed(shop: &Shop, harm: impl Fn()) -> String {
+    loop {
+        match shop.inner.gates[0].owner() {
+            Ok(_) => harm(),
+            Err(ShopError::PartitionClosed { why, .. }) if why.starts_with("closed") => return why,
+            Err(_) => {}
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn kill(shop: &Shop) {
+    if let Ok(owner) = shop.inner.gates[0].owner() {
+        owner.do_send(Panic);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_whose_owners_keep_dying_is_closed_and_the_others_go_on() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    product(&shop, &sku_of(1)).await;
+    let why = in_time(until_closed(&shop, || kill(&shop))).await;
+    assert!(why.contains("owners died"), "{why}");
+    assert!(!shop.is_ready());
+    assert!(!buy(&shop, &sku_of(1), 1).await.unwrap().repeated);
+    shop.close(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_journal_cannot_be_recovered_is_for_the_log_alone() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    storage.plant(Path::new("/shop/p0000/0000000001.segment"), b"no");
+    kill(&shop);
+    let why = in_time(until_closed(&shop, || ())).await;
+    assert_eq!(why, "closed: its journal cannot be recovered; see the log");
+    let crate::Readiness::NotReady(shown) = shop.readiness() else { panic!("it is ready") };
+    assert!(!shown.contains("/shop"), "{shown}");
+    shop.close(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_dies_while_the_shop_drains_is_the_last() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    shop.drain();
+    kill(&shop);
+    in_time(shop.inner.gates[0].until_closed()).await;
+    shop.close(DEADLINE).await;
+}

@@ -90,6 +90,7 @@ impl Shop {
     /// Takes no more orders; answers what was accepted.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);
+        self.inner.gates.iter().for_each(|gate| gate.end());
     }
 
     /// Takes no more orders, answers what was accepted, lets write-behind finish within
