@@ -150,3 +150,20 @@ async fn an_owner_that_dies_while_the_shop_drains_is_the_last() {
     in_time(shop.inner.gates[0].until_closed()).await;
     shop.close(DEADLINE).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_whose_sync_hangs_can_be_closed() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    product(&shop, &sku_of(0)).await;
+    let hold = storage.hold(Call::Sync, ".segment");
+    let buyer = shop.clone();
+    tokio::spawn(async move { buy(&buyer, &sku_of(0), 1).await });
+    let hangs = async {
+        while hold.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(hangs).await;
+    in_time(shop.close(Duration::ZERO)).await;
+}

@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// How often recovery says how far it is.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// How long after its deadline closing waits for what should end at once.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often closing looks whether write-behind is done.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -95,7 +97,8 @@ impl Shop {
 
     /// Takes no more orders, answers what was accepted, lets write-behind finish within
     /// `deadline`, and ends everything. What write-behind could not carry is in the
-    /// journal, and is carried after the next start.
+    /// journal, and is carried after the next start. What does not end at all, such as an
+    /// owner whose sync hangs, is left behind two seconds after `deadline`.
     pub async fn close(&self, deadline: Duration) {
         let by = Instant::now() + deadline;
         self.drain();
@@ -109,7 +112,7 @@ impl Shop {
         }
         for gate in ends {
             // An owner that does not end is ended with the process; its journal is safe.
-            let _ = tokio::time::timeout(by.saturating_duration_since(Instant::now()), gate.until_closed()).await;
+            ended_by(by, &format!("the owner of partition {}", gate.id()), gate.until_closed()).await;
         }
         while Instant::now() < by && self.lag() > 0 {
             tokio::time::sleep(LOOK).await;
@@ -118,17 +121,18 @@ impl Shop {
         if left > 0 {
             tracing::warn!(events = left, "write-behind did not finish; it goes on after the next start");
         }
-        if self.inner.running.root.stop_and_wait(None, None).await.is_err() {
+        let by = by + GRACE;
+        if let Some(Err(_)) = ended_by(by, "the supervisor", self.inner.running.root.stop_and_wait(None, None)).await {
             tracing::error!("the supervisor had ended before");
         }
-        self.inner.database.close().await;
+        ended_by(by, "the database", self.inner.database.close()).await;
         let inner = Arc::clone(&self.inner);
         // Joins threads: not on a thread of the runtime.
         let stopped = tokio::task::spawn_blocking(move || {
             inner.running.plane.lock().unwrap_or_else(PoisonError::into_inner).stop();
             drop(inner.running.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
         });
-        if stopped.await.is_err() {
+        if let Some(Err(_)) = ended_by(by, "an arbiter", stopped).await {
             tracing::error!("stopping the arbiters ended by a panic");
         }
     }
@@ -144,6 +148,15 @@ impl Shop {
     pub fn is_ready(&self) -> bool {
         self.readiness() == Readiness::Ready
     }
+}
+
+/// What `end` came to by then; nothing, and a line in the log, if it did not.
+async fn ended_by<T>(by: Instant, what: &str, end: impl Future<Output = T>) -> Option<T> {
+    let ended = tokio::time::timeout(by.saturating_duration_since(Instant::now()), end).await.ok();
+    if ended.is_none() {
+        tracing::error!(what, "did not end in time; it ends with the program");
+    }
+    ended
 }
 
 async fn open_folder(settings: &Settings, storage: Arc<dyn Storage>) -> Result<DataFolder, OpenError> {
