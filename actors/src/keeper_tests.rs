@@ -167,3 +167,32 @@ async fn a_shop_whose_sync_hangs_can_be_closed() {
     in_time(hangs).await;
     in_time(shop.close(Duration::ZERO)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_are_made_ahead_while_a_snapshot_takes_long() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    let sku = sku_of(0);
+    product(&shop, &sku).await;
+    let hold = storage.hold(Call::Create, ".snapshot.tmp");
+    let is_there = |number: u64| storage.contents(Path::new(&format!("/shop/p0000/{number:010}.segment"))).is_some();
+    let adjust = async |n: u64| {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&n.to_le_bytes());
+        let key = RequestKey { key, request: key };
+        shop.adjust_stock(sku.clone(), 1, "x".repeat(200).into(), key).await.unwrap();
+    };
+    let all = async {
+        let mut n = 0;
+        while hold.waiting() == 0 || shop.inner.gates[0].committed().segment < 3 {
+            adjust(n).await;
+            n += 1;
+        }
+        while !is_there(shop.inner.gates[0].committed().segment + 1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(all).await;
+    drop(hold);
+    shop.close(DEADLINE).await;
+}
