@@ -46,9 +46,9 @@ impl Shop {
     pub async fn open(settings: Settings, storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
         let folder = open_folder(&settings, storage).await?;
         let database = Arc::new(Database::at(settings.database_url.clone()));
-        let positions = database_positions(&database).await?;
-        let seed = rand::random();
         let folders: Vec<PartitionFolder> = folder.all().collect();
+        let positions = database_positions(&database, &folders).await?;
+        let seed = rand::random();
         let recovered = recover_all(&folders, &positions, seed).await?;
 
         let plane = Plane::start(recovered.len()).map_err(|error| OpenError::new("starting the arbiters", error))?;
@@ -178,14 +178,24 @@ fn half_the_cores() -> u16 {
     u16::try_from(cores / 2).unwrap_or(u16::MAX).clamp(1, MAX_PARTITIONS)
 }
 
-/// Where the database stands; nothing where it cannot be reached now.
-async fn database_positions(database: &Database) -> Result<Vec<(PartitionId, Position)>, OpenError> {
+/// Where the database stands, for every partition: at the beginning of those that it has
+/// nothing of. Nothing at all where it cannot be reached now.
+async fn database_positions(
+    database: &Database,
+    folders: &[PartitionFolder],
+) -> Result<Vec<(PartitionId, Position)>, OpenError> {
     let found = match database.store().await {
         Ok(store) => store.positions().await,
         Err(error) => Err(error),
     };
     match found {
-        Ok(positions) => Ok(positions),
+        Ok(positions) => {
+            let of = |folder: &PartitionFolder| {
+                let origin = || Position::origin(folder.journal(), folder.id());
+                (folder.id(), position_of(&positions, folder.id()).unwrap_or_else(origin))
+            };
+            Ok(folders.iter().map(of).collect())
+        }
         Err(error) if error.is_retryable() => {
             tracing::warn!(error = with_sources(&error), "the database cannot be reached; selling begins without it");
             Ok(Vec::new())

@@ -192,6 +192,31 @@ async fn at_the_disk_limit_new_orders_are_refused_and_open_ones_can_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_under_a_journal_without_its_start_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Settings { segment_bytes: 64 << 10, ..settings(folder.path(), 1) };
+    let shop = Shop::open(small.clone(), Arc::new(DiskStorage)).await.unwrap();
+    let air = sku("air");
+    product(&shop, &air, 1).await;
+    let first = folder.path().join("p0000/0000000001.segment");
+    let removed = async {
+        for n in 0.. {
+            shop.adjust_stock(air.clone(), 1, "x".repeat(200).into(), numbered(n)).await.unwrap();
+            if !first.exists() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, removed).await.unwrap();
+    shop.close(DEADLINE).await;
+
+    let other = Settings { database_url: format!("sqlite:{}", folder.path().join("new.sqlite").display()), ..small };
+    let Err(error) = Shop::open(other, Arc::new(DiskStorage)).await else { panic!("it was opened") };
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("the database has nothing of this journal"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn out_of_credits_is_said_at_once_and_nothing_happened() {
     let folder = tempfile::tempdir().unwrap();
     let narrow = Settings { orders_max: 1, ..settings(folder.path(), 1) };

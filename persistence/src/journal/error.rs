@@ -220,6 +220,19 @@ pub enum JournalError {
         /// The oldest event that is left.
         oldest: Lsn,
     },
+    /// The database has nothing of a journal that has removed its first segments.
+    #[error(
+        "partition {partition}: the database has nothing of this journal, and the journal's first segments are gone (the \
+         oldest event that it still has is LSN {oldest}), so the database cannot be filled from it. Point \
+         SON7_DATABASE_URL at the database that belongs to this data folder, or restore a copy of that database; nothing \
+         was changed"
+    )]
+    DatabaseEmpty {
+        /// Whose.
+        partition: PartitionId,
+        /// The oldest event that is left.
+        oldest: Lsn,
+    },
     /// A follower wants events that are removed.
     #[error("partition {partition}: events after LSN {after} are asked for, but the oldest left is LSN {oldest}")]
     BelowOldest {
