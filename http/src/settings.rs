@@ -4,6 +4,7 @@
 
 use clap::Args;
 use serde::Deserialize;
+use son7shop_persistence::journal::LIMIT_SEGMENTS_MIN;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,7 @@ pub struct Flags {
     /// Orders under way at once in each partition [default: 8192]
     #[arg(long, env = "SON7_ORDERS_MAX", global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub orders_max: Option<u32>,
-    /// Each partition's journal on disk, in MiB [default: 8192]
+    /// Each partition's journal on disk, in MiB, at least four segments [default: 8192]
     #[arg(long, env = "SON7_JOURNAL_LIMIT_MIB", global = true, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     pub journal_limit_mib: Option<u32>,
     /// A journal segment, in MiB [default: 64]
@@ -127,6 +128,19 @@ pub enum SettingsError {
         /// What may be set.
         range: &'static str,
     },
+    /// A limit at which the journal would be full for ever.
+    #[error(
+        "SON7_JOURNAL_LIMIT_MIB is {limit}, but with segments of {segment} MiB (SON7_SEGMENT_MIB) it must be at least \
+         {least}: with less room nothing of a full journal can ever be removed"
+    )]
+    LimitTooSmall {
+        /// The journal's limit, in MiB.
+        limit: u32,
+        /// A segment's size, in MiB.
+        segment: u32,
+        /// The smallest limit, in MiB.
+        least: u64,
+    },
     /// Beyond loopback the key must be the operator's.
     #[error(
         "{listen} can be reached from elsewhere: set {TOKEN_KEY} to a key of your own (PEM), or listen on 127.0.0.1"
@@ -147,7 +161,7 @@ impl Settings {
         let flags = flags.clone();
         let data_dir = flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("./data"));
         let in_folder = || format!("sqlite:{}", data_dir.join("son7shop.sqlite").display());
-        Ok(Self {
+        let settings = Self {
             listen: flags.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             database_url: flags.database_url.or(file.database_url).unwrap_or_else(in_folder),
             partitions: flags.partitions.or(file.partitions),
@@ -159,7 +173,17 @@ impl Settings {
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             data_dir,
             own_key,
-        })
+        };
+        settings.check_limit()?;
+        Ok(settings)
+    }
+
+    fn check_limit(&self) -> Result<(), SettingsError> {
+        let least = LIMIT_SEGMENTS_MIN * u64::from(self.segment_mib);
+        if u64::from(self.journal_limit_mib) >= least {
+            return Ok(());
+        }
+        Err(SettingsError::LimitTooSmall { limit: self.journal_limit_mib, segment: self.segment_mib, least })
     }
 
     /// Refuses what is not safe to serve with.
@@ -281,6 +305,20 @@ mod tests {
     fn a_hold_ends_before_what_ended_is_forgotten() {
         for (text, taken) in [("0", false), ("1", true), ("86399", true), ("86400", false), ("soon", false)] {
             assert_eq!(hold_seconds(text).is_ok(), taken, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_below_four_segments_is_refused_with_both_settings() {
+        for (limit, segment, fits) in [(256, 64, true), (255, 64, false), (255, 63, true), (128, 64, false)] {
+            let flags = Flags { journal_limit_mib: Some(limit), segment_mib: Some(segment), ..Flags::default() };
+            let Err(error) = Settings::load(&flags, false) else {
+                assert!(fits, "{limit} with {segment}");
+                continue;
+            };
+            let said = error.to_string();
+            assert!(!fits && said.contains("SON7_JOURNAL_LIMIT_MIB") && said.contains("SON7_SEGMENT_MIB"), "{said}");
+            assert!(said.contains(&limit.to_string()) && said.contains(&segment.to_string()), "{said}");
         }
     }
 

@@ -78,6 +78,21 @@ fn removal_makes_room_again() {
     assert!(journal.room(8 * 1024));
 }
 
+#[test]
+fn a_limit_without_room_for_four_segments_is_refused() {
+    for (limit, fits) in [(4 * SEGMENT_BYTES, true), (4 * SEGMENT_BYTES - 1, false), (2 * SEGMENT_BYTES, false)] {
+        let options = FolderOptions { limit_bytes: limit, ..options(SEGMENT_BYTES) };
+        match DataFolder::open(Arc::new(MemoryStorage::new()), Path::new(DATA), &options) {
+            Ok(_) => assert!(fits, "{limit}"),
+            Err(error) => {
+                let said = error.to_string();
+                let named = said.contains(&limit.to_string()) && said.contains(&SEGMENT_BYTES.to_string());
+                assert!(!fits && named && matches!(error, JournalError::LimitTooSmall { .. }), "{limit}: {said}");
+            }
+        }
+    }
+}
+
 /// Nothing seals a segment at the limit: what was sealed before must do.
 #[test]
 fn a_journal_that_reached_its_limit_before_its_first_snapshot_gets_room_again() {

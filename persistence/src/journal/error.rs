@@ -82,6 +82,19 @@ pub enum JournalError {
         /// The most.
         max: u64,
     },
+    /// A limit at which the journal would be full for ever.
+    #[error(
+        "a journal limit of {limit} bytes has no room for {segments} segments of {segment} bytes: with fewer, nothing can \
+         ever be removed; raise SON7_JOURNAL_LIMIT_MIB or lower SON7_SEGMENT_MIB"
+    )]
+    LimitTooSmall {
+        /// What was asked for.
+        limit: u64,
+        /// Bytes of a segment.
+        segment: u64,
+        /// How many segments must have room.
+        segments: u64,
+    },
     /// A file belongs to another data folder.
     #[error(
         "{path} belongs to journal {found}, the data folder to journal {expected}: files of two folders are mixed; \

@@ -31,6 +31,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The most partitions that a data folder can have.
 pub const MAX_PARTITIONS: u16 = 1024;
+/// The fewest segments that a limit must have room for: the one that is written, the one
+/// before it (removal keeps that), one made ahead, and one for the snapshots.
+pub const LIMIT_SEGMENTS_MIN: u64 = 4;
 const META: &str = "journal.meta";
 const MAKING: &str = "journal.making";
 const LOCK: &str = "journal.lock";
@@ -48,8 +51,8 @@ pub struct FolderOptions {
     pub new_id: [u8; 16],
     /// Bytes of each new segment.
     pub segment_bytes: u64,
-    /// Bytes that one partition's folder may take before new orders are refused;
-    /// `u64::MAX` for no limit.
+    /// Bytes that one partition's folder may take before new orders are refused, at least
+    /// four segments; `u64::MAX` for no limit.
     pub limit_bytes: u64,
 }
 
@@ -334,10 +337,18 @@ fn check_options(options: &FolderOptions) -> Result<(), JournalError> {
         return Err(JournalError::PartitionsOutOfRange { wanted, max: MAX_PARTITIONS });
     }
     let (min, max) = (segment::MIN_SEGMENT_BYTES, segment::MAX_SEGMENT_BYTES);
-    if (min..=max).contains(&options.segment_bytes) {
-        return Ok(());
+    if !(min..=max).contains(&options.segment_bytes) {
+        return Err(JournalError::SegmentSize { wanted: options.segment_bytes, min, max });
     }
-    Err(JournalError::SegmentSize { wanted: options.segment_bytes, min, max })
+    let least = LIMIT_SEGMENTS_MIN * options.segment_bytes;
+    if options.limit_bytes < least {
+        return Err(JournalError::LimitTooSmall {
+            limit: options.limit_bytes,
+            segment: options.segment_bytes,
+            segments: LIMIT_SEGMENTS_MIN,
+        });
+    }
+    Ok(())
 }
 
 fn partition_name(id: u16) -> String {
