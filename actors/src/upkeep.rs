@@ -13,7 +13,7 @@ use metrics::Gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use son7shop_engine::{Answer, Command, Lsn, Outcome, Time};
 use son7shop_persistence::journal::snapshot::{self, SnapshotInfo};
-use son7shop_persistence::journal::{Committed, JournalError, PartitionFolder, removal};
+use son7shop_persistence::journal::{Committed, PartitionFolder, removal};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -23,6 +23,10 @@ const ROUND: Duration = Duration::from_millis(500);
 /// Rounds between two tidyings while no segment fills (at the disk limit none does, and only
 /// removal, once the database has caught up, makes room), and between two tries of what failed.
 const TIDY_ROUNDS: u32 = 4;
+/// Rounds after which a snapshot that failed is tried again; doubles each time, up to the
+/// longest: each try replays segments, and on a full disk takes what is left of it meanwhile.
+const SNAPSHOT_ROUNDS_MIN: u32 = 4;
+const SNAPSHOT_ROUNDS_MAX: u32 = 600;
 /// Rounds between two forgettings.
 const FORGET_ROUNDS: u32 = 20;
 /// How long an order is remembered after it ended.
@@ -40,12 +44,38 @@ pub(crate) struct State {
     /// The segment that was written when the last tidying began.
     segment: Option<u64>,
     /// A tidying that may be under way; no second one begins beside it.
-    tidying: Option<JoinHandle<()>>,
+    tidying: Option<JoinHandle<Option<bool>>>,
+    snapshots: Patience,
     /// Whether the next segment could not be made.
     preparing_failed: bool,
     round: u32,
     on_disk: Gauge,
     lag: Gauge,
+}
+
+/// From which round on a snapshot is tried, and for how long not after one that fails.
+#[derive(Default)]
+struct Patience {
+    from: u32,
+    pause: u32,
+}
+
+impl Patience {
+    const fn due(&self, round: u32) -> bool {
+        round >= self.from
+    }
+
+    /// What came of a try, if there was one.
+    fn tried(&mut self, round: u32, made: Option<bool>) {
+        match made {
+            Some(true) => *self = Self::default(),
+            Some(false) => {
+                self.pause = (self.pause * 2).clamp(SNAPSHOT_ROUNDS_MIN, SNAPSHOT_ROUNDS_MAX);
+                self.from = round + self.pause;
+            }
+            None => {}
+        }
+    }
 }
 
 /// Looks after one partition's folder and memory.
@@ -65,7 +95,17 @@ impl Actor for Upkeep {
         let partition = kept.gate.id().to_string();
         let on_disk = metrics::gauge!("son7_journal_committed_lsn", "partition" => partition.clone());
         let lag = metrics::gauge!("son7_write_behind_lag_events", "partition" => partition);
-        Ok(State { kept, asks_others, segment: None, tidying: None, preparing_failed: false, round: 0, on_disk, lag })
+        Ok(State {
+            kept,
+            asks_others,
+            segment: None,
+            tidying: None,
+            snapshots: Patience::default(),
+            preparing_failed: false,
+            round: 0,
+            on_disk,
+            lag,
+        })
     }
 
     async fn handle(&self, me: ActorRef<Round>, _: Round, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -85,7 +125,7 @@ impl State {
         // First: the owner may need the segment soon.
         self.prepare().await;
         self.tidy(committed).await;
-        self.round = self.round.wrapping_add(1);
+        self.round += 1;
         if self.round.is_multiple_of(FORGET_ROUNDS) {
             self.forget().await;
         }
@@ -113,17 +153,20 @@ impl State {
         if self.tidying.as_ref().is_some_and(|tidying| !tidying.is_finished()) {
             return;
         }
-        if let Some(ended) = self.tidying.take()
-            && let Err(error) = ended.await
-        {
-            tracing::error!(partition = self.kept.gate.id().0, %error, "tidying failed; trying again");
+        if let Some(ended) = self.tidying.take() {
+            let made = ended.await.unwrap_or_else(|error| {
+                tracing::error!(partition = self.kept.gate.id().0, %error, "tidying failed; trying again");
+                Some(false)
+            });
+            self.snapshots.tried(self.round, made);
         }
         if self.segment == Some(committed.segment) && !self.round.is_multiple_of(TIDY_ROUNDS) {
             return;
         }
         self.segment = Some(committed.segment);
         let (kept, keep) = (Arc::clone(&self.kept), self.followed());
-        self.tidying = Some(tokio::task::spawn_blocking(move || tidy(&kept.folder, committed, keep, kept.seed)));
+        let seed = self.snapshots.due(self.round).then_some(kept.seed);
+        self.tidying = Some(tokio::task::spawn_blocking(move || tidy(&kept.folder, committed, keep, seed)));
     }
 
     /// Everybody who follows the journal has every event up to here.
@@ -143,22 +186,29 @@ fn followed(gate: &Gate, asks_others: bool) -> Lsn {
     if asks_others { gate.stored().min(gate.settled()) } else { gate.stored() }
 }
 
-/// A snapshot of what was sealed, and the removal of what nobody needs any more. What fails
-/// does not keep the rest from being done: on a full disk only removal makes room.
-fn tidy(folder: &PartitionFolder, committed: Committed, keep: Lsn, seed: u64) {
+/// Snapshots, where there is a seed, and the removal of what nobody needs any more. A snapshot
+/// that fails does not keep that from being done: on a full disk only removal makes room. Says
+/// whether the snapshots were made.
+fn tidy(folder: &PartitionFolder, committed: Committed, keep: Lsn, seed: Option<u64>) -> Option<bool> {
+    let made = seed.map(|seed| make_snapshots(folder, committed, seed));
+    if let Err(error) = removal::remove_below(folder, committed, keep) {
+        tracing::error!(partition = folder.id().0, error = with_sources(&error), "removal failed; trying again");
+    }
+    made
+}
+
+/// Makes what snapshots there are to make of what is sealed.
+fn make_snapshots(folder: &PartitionFolder, committed: Committed, seed: u64) -> bool {
     let partition = folder.id().0;
-    let failed = |what: &str, error: &JournalError| {
-        tracing::error!(partition, error = with_sources(error), "{what} failed; trying again");
-    };
     loop {
         match snapshot::make(folder, committed, seed) {
             Ok(Some(made)) => tell(partition, &made),
-            Ok(None) => break,
-            Err(error) => break failed("a snapshot", &error),
+            Ok(None) => return true,
+            Err(error) => {
+                tracing::error!(partition, error = with_sources(&error), "a snapshot failed; trying again later");
+                return false;
+            }
         }
-    }
-    if let Err(error) = removal::remove_below(folder, committed, keep) {
-        failed("removing segments", &error);
     }
 }
 
@@ -202,12 +252,25 @@ mod tests {
         let folder = data.all().next().unwrap();
         let mut journal = Journal::open(&folder, OpenHints::default(), 3, &mut |_| {}).unwrap().journal;
         let first = || storage.contents(&folder.path().join("0000000001.segment"));
-        tidy(&folder, write(&mut journal, 4), Lsn(0), 3);
+        assert_eq!(tidy(&folder, write(&mut journal, 4), Lsn(0), Some(3)), Some(true));
         assert!(first().is_some(), "nobody has it");
         let committed = write(&mut journal, 5);
         storage.fail(Call::Create, 1);
-        tidy(&folder, committed, committed.position.lsn, 3);
+        assert_eq!(tidy(&folder, committed, committed.position.lsn, Some(3)), Some(false));
         assert!(first().is_none());
         assert_eq!(snapshot::sealed_since(&folder, committed).unwrap(), 1, "the snapshot had failed");
+    }
+
+    #[test]
+    fn a_snapshot_that_keeps_failing_is_tried_less_and_less() {
+        let (mut snapshots, mut tries) = (Patience::default(), Vec::new());
+        for round in 0..40 {
+            let made = snapshots.due(round).then_some(false);
+            tries.extend(made.map(|_| round));
+            snapshots.tried(round, made);
+        }
+        assert_eq!(tries, [0, 4, 12, 28]);
+        snapshots.tried(60, Some(true));
+        assert!(snapshots.due(61));
     }
 }
