@@ -169,6 +169,32 @@ async fn a_shop_whose_sync_hangs_can_be_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_free_once_its_shop_is_closed() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let database = folder.path().join("shop.sqlite");
+    let shop = open(&storage, &database).await;
+    // The second segment is being made, and goes on once the arbiters were told to stop.
+    let hold = storage.hold(Call::Rename, ".segment.tmp");
+    let segment = Path::new("/shop/p0000/0000000002.segment");
+    let making = async {
+        while hold.waiting() == 0 && storage.contents(segment).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(making).await;
+    let arbiter = shop.arbiters()[0].clone();
+    let released = std::thread::spawn(move || {
+        while arbiter.spawn_fn(|| ()) {
+            std::thread::yield_now();
+        }
+        drop(hold);
+    });
+    shop.close(DEADLINE).await;
+    open(&storage, &database).await.close(DEADLINE).await;
+    released.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn segments_are_made_ahead_while_a_snapshot_takes_long() {
     let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
     let shop = open(&storage, &folder.path().join("shop.sqlite")).await;

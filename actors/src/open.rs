@@ -130,10 +130,19 @@ impl Shop {
         // Joins threads: not on a thread of the runtime.
         let stopped = tokio::task::spawn_blocking(move || {
             inner.running.plane.lock().unwrap_or_else(PoisonError::into_inner).stop();
-            drop(inner.running.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
         });
         if let Some(Err(_)) = ended_by(by, "an arbiter", stopped).await {
             tracing::error!("stopping the arbiters ended by a panic");
+        }
+        let folder = self.inner.running.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(folder) = folder {
+            // A segment or a snapshot may be half made: who opens the folder next waits for it here.
+            let free = async {
+                while folder.is_shared() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            ended_by(by.min(Instant::now() + GRACE), "work on the data folder", free).await;
         }
     }
 

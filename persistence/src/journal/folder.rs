@@ -198,6 +198,13 @@ impl DataFolder {
         (0..self.partitions()).filter_map(|id| self.partition(PartitionId(id)))
     }
 
+    /// Whether a clone, or anything made from it, still lives: the folder then stays locked
+    /// beyond this one's end.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
     fn make(&self) -> Result<(), JournalError> {
         let storage = self.shared.storage.as_ref();
         let path = self.path();
