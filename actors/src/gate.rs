@@ -19,8 +19,9 @@ use tokio::sync::{Notify, watch};
 pub(crate) enum GateState {
     Serving,
     Recovering,
-    /// For good, until somebody starts the program again.
-    Closed(String),
+    /// For good, until somebody starts the program again. The reason is shown to everybody,
+    /// and so it says nothing of paths or systems: the log does.
+    Closed(&'static str),
 }
 
 /// One order under way; comes back when it is dropped with its answer.
@@ -39,6 +40,8 @@ pub(crate) struct Gate {
     id: PartitionId,
     owner: ArcSwapOption<Addr<Owner>>,
     state: watch::Sender<GateState>,
+    /// Whether the shop ends: no further owner is started.
+    ending: AtomicBool,
     /// Orders that may still come under way.
     credits: AtomicU32,
     committed: Mutex<Committed>,
@@ -90,6 +93,7 @@ impl Gate {
             id,
             owner: ArcSwapOption::empty(),
             state: watch::Sender::new(GateState::Recovering),
+            ending: AtomicBool::new(false),
             credits: AtomicU32::new(credits),
             committed: Mutex::new(committed),
             news: Signal::default(),
@@ -117,6 +121,16 @@ impl Gate {
 
     fn set_state(&self, state: GateState) {
         self.state.send_replace(state);
+    }
+
+    /// An owner that dies from now on is the last.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the shop ends.
+    pub(crate) fn ends(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     /// Whether callers are let in.
@@ -148,11 +162,11 @@ impl Gate {
     /// Why nobody is let in.
     pub(crate) fn closed(&self) -> ShopError {
         let why = match &*self.state.borrow() {
-            GateState::Serving => "draining".to_owned(),
-            GateState::Recovering => "recovering".to_owned(),
-            GateState::Closed(why) => why.clone(),
+            GateState::Serving => "draining",
+            GateState::Recovering => "recovering",
+            GateState::Closed(why) => why,
         };
-        ShopError::PartitionClosed { partition: self.id, why }
+        ShopError::PartitionClosed { partition: self.id, why: why.to_owned() }
     }
 
     /// Room for one order, if there is any.

@@ -91,3 +91,134 @@ async fn an_owner_whose_sync_fails_is_rebuilt() {
 async fn an_owner_whose_write_fails_is_rebuilt() {
     check(|_, storage| storage.fail(Call::Write, 1)).await;
 }
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+async fn in_time<T>(end: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, end).await.unwrap()
+}
+
+/// Returns once partition 0 is closed for good, and why. `harm` is done to every owner it gets.
+async fn until_closed(shop: &Shop, harm: impl Fn()) -> String {
+    loop {
+        match shop.inner.gates[0].owner() {
+            Ok(_) => harm(),
+            Err(ShopError::PartitionClosed { why, .. }) if why.starts_with("closed") => return why,
+            Err(_) => {}
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn kill(shop: &Shop) {
+    if let Ok(owner) = shop.inner.gates[0].owner() {
+        owner.do_send(Panic);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_whose_owners_keep_dying_is_closed_and_the_others_go_on() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    product(&shop, &sku_of(1)).await;
+    let why = in_time(until_closed(&shop, || kill(&shop))).await;
+    assert!(why.contains("owners died"), "{why}");
+    assert!(!shop.is_ready());
+    assert!(!buy(&shop, &sku_of(1), 1).await.unwrap().repeated);
+    shop.close(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_journal_cannot_be_recovered_is_for_the_log_alone() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    storage.plant(Path::new("/shop/p0000/0000000001.segment"), b"no");
+    kill(&shop);
+    let why = in_time(until_closed(&shop, || ())).await;
+    assert_eq!(why, "closed: its journal cannot be recovered; see the log");
+    let crate::Readiness::NotReady(shown) = shop.readiness() else { panic!("it is ready") };
+    assert!(!shown.contains("/shop"), "{shown}");
+    shop.close(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_dies_while_the_shop_drains_is_the_last() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    shop.drain();
+    kill(&shop);
+    in_time(shop.inner.gates[0].until_closed()).await;
+    shop.close(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_whose_sync_hangs_can_be_closed() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    product(&shop, &sku_of(0)).await;
+    let hold = storage.hold(Call::Sync, ".segment");
+    let buyer = shop.clone();
+    tokio::spawn(async move { buy(&buyer, &sku_of(0), 1).await });
+    let hangs = async {
+        while hold.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(hangs).await;
+    in_time(shop.close(Duration::ZERO)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_free_once_its_shop_is_closed() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let database = folder.path().join("shop.sqlite");
+    let shop = open(&storage, &database).await;
+    // The second segment is being made, and goes on once the arbiters were told to stop.
+    let hold = storage.hold(Call::Rename, ".segment.tmp");
+    let segment = Path::new("/shop/p0000/0000000002.segment");
+    let making = async {
+        while hold.waiting() == 0 && storage.contents(segment).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(making).await;
+    let arbiter = shop.arbiters()[0].clone();
+    let released = std::thread::spawn(move || {
+        while arbiter.spawn_fn(|| ()) {
+            std::thread::yield_now();
+        }
+        drop(hold);
+    });
+    shop.close(DEADLINE).await;
+    open(&storage, &database).await.close(DEADLINE).await;
+    released.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_are_made_ahead_while_a_snapshot_takes_long() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, &folder.path().join("shop.sqlite")).await;
+    let sku = sku_of(0);
+    product(&shop, &sku).await;
+    let hold = storage.hold(Call::Create, ".snapshot.tmp");
+    let is_there = |number: u64| storage.contents(Path::new(&format!("/shop/p0000/{number:010}.segment"))).is_some();
+    let adjust = async |n: u64| {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&n.to_le_bytes());
+        let key = RequestKey { key, request: key };
+        shop.adjust_stock(sku.clone(), 1, "x".repeat(200).into(), key).await.unwrap();
+    };
+    let all = async {
+        let mut n = 0;
+        while hold.waiting() == 0 || shop.inner.gates[0].committed().segment < 3 {
+            adjust(n).await;
+            n += 1;
+        }
+        while !is_there(shop.inner.gates[0].committed().segment + 1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(all).await;
+    drop(hold);
+    shop.close(DEADLINE).await;
+}

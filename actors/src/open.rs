@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// How often recovery says how far it is.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// How long after its deadline closing waits for what should end at once.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often closing looks whether write-behind is done.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -45,9 +47,9 @@ impl Shop {
         let folder = open_folder(&settings, storage).await?;
         let database = Database::at(settings.database_url.clone());
         let database = Arc::new(database.map_err(|error| OpenError::new("starting write-behind's thread", error))?);
-        let positions = database_positions(&database).await?;
-        let seed = rand::random();
         let folders: Vec<PartitionFolder> = folder.all().collect();
+        let positions = database_positions(&database, &folders).await?;
+        let seed = rand::random();
         let recovered = recover_all(&folders, &positions, seed).await?;
 
         let plane = Plane::start(recovered.len()).map_err(|error| OpenError::new("starting the arbiters", error))?;
@@ -56,7 +58,6 @@ impl Shop {
         let mut children = Vec::new();
         let owned = recovered.into_iter().zip(folders).zip(gates.iter()).zip(plane.arbiters());
         for (((recovered, folder), gate), arbiter) in owned {
-            keys.recover(&recovered.partition);
             let kept = Arc::new(Kept {
                 gate: Arc::clone(gate),
                 keys: Arc::clone(&keys),
@@ -92,11 +93,13 @@ impl Shop {
     /// Takes no more orders; answers what was accepted.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);
+        self.inner.gates.iter().for_each(|gate| gate.end());
     }
 
     /// Takes no more orders, answers what was accepted, lets write-behind finish within
     /// `deadline`, and ends everything. What write-behind could not carry is in the
-    /// journal, and is carried after the next start.
+    /// journal, and is carried after the next start. What does not end at all, such as an
+    /// owner whose sync hangs, is left behind two seconds after `deadline`.
     pub async fn close(&self, deadline: Duration) {
         let by = Instant::now() + deadline;
         self.drain();
@@ -110,7 +113,7 @@ impl Shop {
         }
         for gate in ends {
             // An owner that does not end is ended with the process; its journal is safe.
-            let _ = tokio::time::timeout(by.saturating_duration_since(Instant::now()), gate.until_closed()).await;
+            ended_by(by, &format!("the owner of partition {}", gate.id()), gate.until_closed()).await;
         }
         while Instant::now() < by && self.lag() > 0 {
             tokio::time::sleep(LOOK).await;
@@ -119,18 +122,28 @@ impl Shop {
         if left > 0 {
             tracing::warn!(events = left, "write-behind did not finish; it goes on after the next start");
         }
-        if self.inner.running.root.stop_and_wait(None, None).await.is_err() {
+        let by = by + GRACE;
+        if let Some(Err(_)) = ended_by(by, "the supervisor", self.inner.running.root.stop_and_wait(None, None)).await {
             tracing::error!("the supervisor had ended before");
         }
-        self.inner.database.close().await;
+        ended_by(by, "the database", self.inner.database.close()).await;
         let inner = Arc::clone(&self.inner);
         // Joins threads: not on a thread of the runtime.
         let stopped = tokio::task::spawn_blocking(move || {
             inner.running.plane.lock().unwrap_or_else(PoisonError::into_inner).stop();
-            drop(inner.running.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
         });
-        if stopped.await.is_err() {
+        if let Some(Err(_)) = ended_by(by, "an arbiter", stopped).await {
             tracing::error!("stopping the arbiters ended by a panic");
+        }
+        let folder = self.inner.running.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(folder) = folder {
+            // A segment or a snapshot may be half made: who opens the folder next waits for it here.
+            let free = async {
+                while folder.is_shared() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            ended_by(by.min(Instant::now() + GRACE), "work on the data folder", free).await;
         }
     }
 
@@ -145,6 +158,15 @@ impl Shop {
     pub fn is_ready(&self) -> bool {
         self.readiness() == Readiness::Ready
     }
+}
+
+/// What `end` came to by then; nothing, and a line in the log, if it did not.
+async fn ended_by<T>(by: Instant, what: &str, end: impl Future<Output = T>) -> Option<T> {
+    let ended = tokio::time::timeout(by.saturating_duration_since(Instant::now()), end).await.ok();
+    if ended.is_none() {
+        tracing::error!(what, "did not end in time; it ends with the program");
+    }
+    ended
 }
 
 async fn open_folder(settings: &Settings, storage: Arc<dyn Storage>) -> Result<DataFolder, OpenError> {
@@ -166,10 +188,20 @@ fn half_the_cores() -> u16 {
     u16::try_from(cores / 2).unwrap_or(u16::MAX).clamp(1, MAX_PARTITIONS)
 }
 
-/// Where the database stands; nothing where it cannot be reached now.
-async fn database_positions(database: &Database) -> Result<Vec<(PartitionId, Position)>, OpenError> {
+/// Where the database stands, for every partition: at the beginning of those that it has
+/// nothing of. Nothing at all where it cannot be reached now.
+async fn database_positions(
+    database: &Database,
+    folders: &[PartitionFolder],
+) -> Result<Vec<(PartitionId, Position)>, OpenError> {
     match database.read(|store| async move { store.positions().await }).await {
-        Ok(positions) => Ok(positions),
+        Ok(positions) => {
+            let of = |folder: &PartitionFolder| {
+                let origin = || Position::origin(folder.journal(), folder.id());
+                (folder.id(), position_of(&positions, folder.id()).unwrap_or_else(origin))
+            };
+            Ok(folders.iter().map(of).collect())
+        }
         Err(error) if error.is_retryable() => {
             tracing::warn!(error = with_sources(&error), "the database cannot be reached; selling begins without it");
             Ok(Vec::new())

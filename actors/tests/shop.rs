@@ -39,6 +39,12 @@ fn key(n: u8) -> RequestKey {
     RequestKey { key: [n; 16], request: [n; 16] }
 }
 
+fn numbered(n: u64) -> RequestKey {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&n.to_le_bytes());
+    RequestKey { key, request: key }
+}
+
 fn line(sku: &Sku, quantity: u32) -> LineRequest {
     LineRequest { sku: sku.clone(), quantity }
 }
@@ -131,22 +137,33 @@ async fn a_basket_over_partitions_is_held_everywhere_or_nowhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_disk_limit_new_orders_are_refused_and_open_ones_can_end() {
     let folder = tempfile::tempdir().unwrap();
-    let limited = Settings { journal_limit_bytes: 3 << 20, orders_max: 64, ..settings(folder.path(), 1) };
+    let away = folder.path().join("away");
+    let limited = Settings {
+        database_url: format!("sqlite:{}", away.join("shop.sqlite").display()),
+        segment_bytes: 64 << 10,
+        journal_limit_bytes: 512 << 10,
+        orders_max: 64,
+        ..settings(folder.path(), 1)
+    };
     let shop = Shop::open(limited, Arc::new(DiskStorage)).await.unwrap();
     let air = sku("air");
     product(&shop, &air, 1_000_000).await;
     let mut placed = Vec::new();
+    let order = async |n: u64| shop.place_order(customer("kim"), numbered(4 * n), vec![line(&air, 1)]).await;
     let full = loop {
         let n = u64::try_from(placed.len()).unwrap();
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&n.to_le_bytes());
-        match shop.place_order(customer("kim"), RequestKey { key, request: key }, vec![line(&air, 1)]).await {
+        match order(n).await {
             Ok(done) => placed.push(done.value.id),
             Err(error) => break error,
+        }
+        // Long reasons fill the journal, and snapshots do not grow with them.
+        for key in 4 * n + 1..4 * n + 4 {
+            shop.adjust_stock(air.clone(), 1, "x".repeat(200).into(), numbered(key)).await.unwrap();
         }
     };
     assert_eq!(full, ShopError::JournalFull { partition: PartitionId(0) });
     let count = u64::try_from(placed.len()).unwrap();
+    assert!(count > 100, "only {count} orders");
     assert_eq!(shop.product(air.clone()).await.unwrap().stock.held, count);
     for (n, order) in placed.into_iter().enumerate() {
         if n % 2 == 0 {
@@ -155,9 +172,48 @@ async fn at_the_disk_limit_new_orders_are_refused_and_open_ones_can_end() {
             shop.confirm_order(order).await.unwrap();
         }
     }
-    let stock = shop.product(air).await.unwrap().stock;
+    let stock = shop.product(air.clone()).await.unwrap().stock;
     assert_eq!((stock.held, stock.sold), (0, count / 2));
+
+    // What ended needs no room any more. Then it is full again, until the database has its events.
+    let mut next = count;
+    while order(next).await.is_ok() {
+        next += 1;
+    }
+    std::fs::create_dir(&away).unwrap();
+    let resumed = async {
+        while let Err(error) = order(next).await {
+            assert_eq!(error, full);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, resumed).await.unwrap();
     shop.close(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_under_a_journal_without_its_start_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Settings { segment_bytes: 64 << 10, ..settings(folder.path(), 1) };
+    let shop = Shop::open(small.clone(), Arc::new(DiskStorage)).await.unwrap();
+    let air = sku("air");
+    product(&shop, &air, 1).await;
+    let first = folder.path().join("p0000/0000000001.segment");
+    let removed = async {
+        for n in 0.. {
+            shop.adjust_stock(air.clone(), 1, "x".repeat(200).into(), numbered(n)).await.unwrap();
+            if !first.exists() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, removed).await.unwrap();
+    shop.close(DEADLINE).await;
+
+    let other = Settings { database_url: format!("sqlite:{}", folder.path().join("new.sqlite").display()), ..small };
+    let Err(error) = Shop::open(other, Arc::new(DiskStorage)).await else { panic!("it was opened") };
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("the database has nothing of this journal"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

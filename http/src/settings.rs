@@ -4,11 +4,17 @@
 
 use clap::Args;
 use serde::Deserialize;
+use son7shop_persistence::journal::LIMIT_SEGMENTS_MIN;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where the signing key comes from when it is not the data folder's own.
 pub const TOKEN_KEY: &str = "SON7_TOKEN_KEY";
+
+/// The longest hold: below a day, after which partitions forget what ended, and could no
+/// longer tell a part of an order that is still held.
+const HOLD_SECONDS_MAX: u32 = 24 * 60 * 60 - 1;
+const HOLD_RANGE: &str = "1 to 86399: what ended is forgotten after a day, and a hold must have ended by then";
 
 /// What can be set by flag or environment. `None`: not set there.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,13 +34,13 @@ pub struct Flags {
     /// Partitions of a new data folder [default: half the cores, at least 1]
     #[arg(long, env = "SON7_PARTITIONS", global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub partitions: Option<u16>,
-    /// Seconds that an unpaid order holds its units [default: 600]
-    #[arg(long, env = "SON7_HOLD_SECONDS", global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Seconds that an unpaid order holds its units, less than a day [default: 600]
+    #[arg(long, env = "SON7_HOLD_SECONDS", global = true, value_name = "SECONDS", value_parser = hold_seconds)]
     pub hold_seconds: Option<u32>,
     /// Orders under way at once in each partition [default: 8192]
     #[arg(long, env = "SON7_ORDERS_MAX", global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub orders_max: Option<u32>,
-    /// Each partition's journal on disk, in MiB [default: 8192]
+    /// Each partition's journal on disk, in MiB, at least four segments [default: 8192]
     #[arg(long, env = "SON7_JOURNAL_LIMIT_MIB", global = true, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     pub journal_limit_mib: Option<u32>,
     /// A journal segment, in MiB [default: 64]
@@ -122,6 +128,19 @@ pub enum SettingsError {
         /// What may be set.
         range: &'static str,
     },
+    /// A limit at which the journal would be full for ever.
+    #[error(
+        "SON7_JOURNAL_LIMIT_MIB is {limit}, but with segments of {segment} MiB (SON7_SEGMENT_MIB) it must be at least \
+         {least}: with less room nothing of a full journal can ever be removed"
+    )]
+    LimitTooSmall {
+        /// The journal's limit, in MiB.
+        limit: u32,
+        /// A segment's size, in MiB.
+        segment: u32,
+        /// The smallest limit, in MiB.
+        least: u64,
+    },
     /// Beyond loopback the key must be the operator's.
     #[error(
         "{listen} can be reached from elsewhere: set {TOKEN_KEY} to a key of your own (PEM), or listen on 127.0.0.1"
@@ -142,7 +161,7 @@ impl Settings {
         let flags = flags.clone();
         let data_dir = flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("./data"));
         let in_folder = || format!("sqlite:{}", data_dir.join("son7shop.sqlite").display());
-        Ok(Self {
+        let settings = Self {
             listen: flags.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             database_url: flags.database_url.or(file.database_url).unwrap_or_else(in_folder),
             partitions: flags.partitions.or(file.partitions),
@@ -154,7 +173,17 @@ impl Settings {
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             data_dir,
             own_key,
-        })
+        };
+        settings.check_limit()?;
+        Ok(settings)
+    }
+
+    fn check_limit(&self) -> Result<(), SettingsError> {
+        let least = LIMIT_SEGMENTS_MIN * u64::from(self.segment_mib);
+        if u64::from(self.journal_limit_mib) >= least {
+            return Ok(());
+        }
+        Err(SettingsError::LimitTooSmall { limit: self.journal_limit_mib, segment: self.segment_mib, least })
     }
 
     /// Refuses what is not safe to serve with.
@@ -201,6 +230,11 @@ impl Settings {
     }
 }
 
+fn hold_seconds(text: &str) -> Result<u32, String> {
+    let seconds = text.parse().map_err(|error| format!("{error}"))?;
+    if (1..=HOLD_SECONDS_MAX).contains(&seconds) { Ok(seconds) } else { Err(format!("it must be {HOLD_RANGE}")) }
+}
+
 impl File {
     fn read(path: &Path) -> Result<Self, SettingsError> {
         let text = std::fs::read_to_string(path)
@@ -210,7 +244,9 @@ impl File {
         let out_of_range = |name, range| Err(SettingsError::OutOfRange { name, path: path.to_owned(), range });
         match file {
             Self { partitions: Some(0 | 1025..), .. } => out_of_range("partitions", "1 to 1024"),
-            Self { hold_seconds: Some(0), .. } => out_of_range("hold_seconds", "at least 1"),
+            Self { hold_seconds: Some(seconds), .. } if !(1..=HOLD_SECONDS_MAX).contains(&seconds) => {
+                out_of_range("hold_seconds", HOLD_RANGE)
+            }
             Self { orders_max: Some(0), .. } => out_of_range("orders_max", "at least 1"),
             Self { journal_limit_mib: Some(0), .. } => out_of_range("journal_limit_mib", "at least 1"),
             Self { segment_mib: Some(0 | 1025..), .. } => out_of_range("segment_mib", "1 to 1024"),
@@ -249,15 +285,40 @@ mod tests {
 
     #[test]
     fn a_file_with_a_wrong_line_is_refused_with_its_place() {
-        for (text, said) in
-            [("hold_second = 3", "hold_second"), ("partitions = 0", "1 to 1024"), ("listen = 3", "listen")]
-        {
+        for (text, said) in [
+            ("hold_second = 3", "hold_second"),
+            ("partitions = 0", "1 to 1024"),
+            ("listen = 3", "listen"),
+            ("hold_seconds = 86400", "hold_seconds in "),
+            ("hold_seconds = 86400", "forgotten after a day"),
+        ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("shop.toml");
             std::fs::write(&path, text).unwrap();
             let error = Settings::load(&Flags { config: Some(path), ..Flags::default() }, false).unwrap_err();
             let told = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
             assert!(told.contains(said) && told.contains("shop.toml"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_hold_ends_before_what_ended_is_forgotten() {
+        for (text, taken) in [("0", false), ("1", true), ("86399", true), ("86400", false), ("soon", false)] {
+            assert_eq!(hold_seconds(text).is_ok(), taken, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_below_four_segments_is_refused_with_both_settings() {
+        for (limit, segment, fits) in [(256, 64, true), (255, 64, false), (255, 63, true), (128, 64, false)] {
+            let flags = Flags { journal_limit_mib: Some(limit), segment_mib: Some(segment), ..Flags::default() };
+            let Err(error) = Settings::load(&flags, false) else {
+                assert!(fits, "{limit} with {segment}");
+                continue;
+            };
+            let said = error.to_string();
+            assert!(!fits && said.contains("SON7_JOURNAL_LIMIT_MIB") && said.contains("SON7_SEGMENT_MIB"), "{said}");
+            assert!(said.contains(&limit.to_string()) && said.contains(&segment.to_string()), "{said}");
         }
     }
 

@@ -299,6 +299,10 @@ fn a_wrong_variable_is_named_and_an_empty_one_is_not_set() {
     let (code, said) = place.run(&["config"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("SON7_HOLD_SECONDS") && said.contains("soon"), "{said}");
+    place.set("SON7_HOLD_SECONDS", "86400");
+    let (code, said) = place.run(&["config"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("SON7_HOLD_SECONDS") && said.contains("1 to 86399"), "{said}");
     let (code, said) = place.run(&["config", "--hold-seconds", "later"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(!said.contains("SON7_HOLD_SECONDS") && said.contains("later"), "{said}");

@@ -165,9 +165,10 @@ fn snapshots_shorten_recovery_and_let_segments_go() {
     };
     let (first, _) = write(&mut journal, 1, 40_000);
     assert!(first.segment >= 3);
+    snapshot::make(&partition, first, 5).unwrap().unwrap();
+    assert_eq!(removal::remove_below(&partition, first, first.position.lsn).unwrap().segments, 0, "one snapshot");
     let made = snapshot::make(&partition, first, 5).unwrap().unwrap();
     assert_eq!(snapshot::make(&partition, first, 5).unwrap(), None);
-    assert_eq!(removal::remove_below(&partition, first, first.position.lsn).unwrap().segments, 0, "one snapshot");
     let (second, image) = write(&mut journal, 40_000, 80_000);
     let newer = snapshot::make(&partition, second, 5).unwrap().unwrap();
     assert!(newer.lsn > made.lsn && newer.events < 41_000);

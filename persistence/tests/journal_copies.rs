@@ -190,6 +190,28 @@ fn a_segment_that_leaves_acknowledged_events_out_is_refused() {
 }
 
 #[test]
+fn an_empty_database_is_filled_from_a_whole_journal_and_refused_by_one_without_its_start() {
+    for removed in [false, true] {
+        let written = with_snapshots(removed);
+        let data = data_folder(&written.storage, SEGMENT_BYTES).unwrap();
+        let origin = Position::origin(data.journal_id(), folder_of(&data).id());
+        drop(data);
+        match written.recover(&written.storage.copy(), Some(origin)) {
+            Ok(report) => assert!(!removed && report.snapshot.is_some()),
+            Err(error) => assert!(removed && matches!(error, JournalError::DatabaseEmpty { .. }), "{error}"),
+        }
+    }
+    let storage = MemoryStorage::new();
+    let data = data_folder(&storage, SEGMENT_BYTES).unwrap();
+    let folder = folder_of(&data);
+    for _ in 0..2 {
+        let origin = Position::origin(data.journal_id(), folder.id());
+        let opened = open(&folder, OpenHints { database: Some(origin), cut_at: None });
+        assert_eq!(opened.unwrap().report.lsn, Lsn(0), "a new journal, and one that was only opened");
+    }
+}
+
+#[test]
 fn a_database_below_the_oldest_segment_is_refused_and_one_inside_is_checked() {
     let written = with_snapshots(true);
     let data = data_folder(&written.storage, SEGMENT_BYTES).unwrap();

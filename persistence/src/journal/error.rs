@@ -82,6 +82,19 @@ pub enum JournalError {
         /// The most.
         max: u64,
     },
+    /// A limit at which the journal would be full for ever.
+    #[error(
+        "a journal limit of {limit} bytes has no room for {segments} segments of {segment} bytes: with fewer, nothing can \
+         ever be removed; raise SON7_JOURNAL_LIMIT_MIB or lower SON7_SEGMENT_MIB"
+    )]
+    LimitTooSmall {
+        /// What was asked for.
+        limit: u64,
+        /// Bytes of a segment.
+        segment: u64,
+        /// How many segments must have room.
+        segments: u64,
+    },
     /// A file belongs to another data folder.
     #[error(
         "{path} belongs to journal {found}, the data folder to journal {expected}: files of two folders are mixed; \
@@ -217,6 +230,19 @@ pub enum JournalError {
         partition: PartitionId,
         /// The database's last event.
         database: Lsn,
+        /// The oldest event that is left.
+        oldest: Lsn,
+    },
+    /// The database has nothing of a journal that has removed its first segments.
+    #[error(
+        "partition {partition}: the database has nothing of this journal, and the journal's first segments are gone (the \
+         oldest event that it still has is LSN {oldest}), so the database cannot be filled from it. Point \
+         SON7_DATABASE_URL at the database that belongs to this data folder, or restore a copy of that database; nothing \
+         was changed"
+    )]
+    DatabaseEmpty {
+        /// Whose.
+        partition: PartitionId,
         /// The oldest event that is left.
         oldest: Lsn,
     },

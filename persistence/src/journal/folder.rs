@@ -31,6 +31,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The most partitions that a data folder can have.
 pub const MAX_PARTITIONS: u16 = 1024;
+/// The fewest segments that a limit must have room for: the one that is written, the one
+/// before it (removal keeps that), one made ahead, and one for the snapshots.
+pub const LIMIT_SEGMENTS_MIN: u64 = 4;
 const META: &str = "journal.meta";
 const MAKING: &str = "journal.making";
 const LOCK: &str = "journal.lock";
@@ -48,8 +51,8 @@ pub struct FolderOptions {
     pub new_id: [u8; 16],
     /// Bytes of each new segment.
     pub segment_bytes: u64,
-    /// Bytes that one partition's folder may take before new orders are refused;
-    /// `u64::MAX` for no limit.
+    /// Bytes that one partition's folder may take before new orders are refused, at least
+    /// four segments; `u64::MAX` for no limit.
     pub limit_bytes: u64,
 }
 
@@ -83,8 +86,10 @@ struct Shared {
 /// What the threads that work on one partition's files share.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionState {
-    /// Held while segments are made or removed.
+    /// Held while segments are made or cut off.
     making: Mutex<()>,
+    /// Held while the files' bytes are counted.
+    measuring: Mutex<()>,
     /// Held while a snapshot is made or a prefix removed.
     maintaining: Mutex<()>,
     /// The segment that is being written.
@@ -193,6 +198,13 @@ impl DataFolder {
         (0..self.partitions()).filter_map(|id| self.partition(PartitionId(id)))
     }
 
+    /// Whether a clone, or anything made from it, still lives: the folder then stays locked
+    /// beyond this one's end.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
     fn make(&self) -> Result<(), JournalError> {
         let storage = self.shared.storage.as_ref();
         let path = self.path();
@@ -253,7 +265,7 @@ impl PartitionFolder {
         &self.shared.partitions[usize::from(self.id.0)]
     }
 
-    /// Waits until nobody else makes or removes segments of this partition.
+    /// Waits until nobody else makes or cuts off segments of this partition.
     pub(crate) fn making(&self) -> MutexGuard<'_, ()> {
         // What a panic may have left is a temporary file, and those are made anew.
         self.state().making.lock().unwrap_or_else(PoisonError::into_inner)
@@ -292,6 +304,8 @@ impl PartitionFolder {
 
     /// Counts the bytes of all files again.
     pub(crate) fn measure(&self) -> Result<(), JournalError> {
+        // One at a time: the last to store its sum has seen every change before its call.
+        let _measuring = self.state().measuring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = 0;
         for name in self.names()? {
             let path = self.path.join(name);
@@ -330,10 +344,18 @@ fn check_options(options: &FolderOptions) -> Result<(), JournalError> {
         return Err(JournalError::PartitionsOutOfRange { wanted, max: MAX_PARTITIONS });
     }
     let (min, max) = (segment::MIN_SEGMENT_BYTES, segment::MAX_SEGMENT_BYTES);
-    if (min..=max).contains(&options.segment_bytes) {
-        return Ok(());
+    if !(min..=max).contains(&options.segment_bytes) {
+        return Err(JournalError::SegmentSize { wanted: options.segment_bytes, min, max });
     }
-    Err(JournalError::SegmentSize { wanted: options.segment_bytes, min, max })
+    let least = LIMIT_SEGMENTS_MIN * options.segment_bytes;
+    if options.limit_bytes < least {
+        return Err(JournalError::LimitTooSmall {
+            limit: options.limit_bytes,
+            segment: options.segment_bytes,
+            segments: LIMIT_SEGMENTS_MIN,
+        });
+    }
+    Ok(())
 }
 
 fn partition_name(id: u16) -> String {

@@ -97,6 +97,9 @@ pub(crate) fn database(
         Ordering::Equal => Some(base),
         Ordering::Greater => replay.found,
         Ordering::Less => match reader::position_at(replay.folder, database.lsn, base_segment) {
+            Err(JournalError::BelowOldest { oldest, .. }) if database.lsn == Lsn(0) => {
+                return Err(JournalError::DatabaseEmpty { partition, oldest });
+            }
             Err(JournalError::BelowOldest { oldest, .. }) => {
                 return Err(JournalError::DatabaseBelowOldest { partition, database: database.lsn, oldest });
             }

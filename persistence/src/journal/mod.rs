@@ -41,7 +41,7 @@ mod writer;
 
 pub use cursor::Cursor;
 pub use error::JournalError;
-pub use folder::{DataFolder, FolderOptions, MAX_PARTITIONS, PartitionFolder};
+pub use folder::{DataFolder, FolderOptions, LIMIT_SEGMENTS_MIN, MAX_PARTITIONS, PartitionFolder};
 pub use position::{Chain, Committed, JournalId, Position};
 pub use reader::{Frame, Reader};
 pub use recovery::{OpenHints, Progress, Recovered, RecoveryReport, TornTail};

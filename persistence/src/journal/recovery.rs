@@ -42,7 +42,8 @@ const PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
 /// What else is known when a journal is opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenHints {
-    /// The database's position, where it could be asked.
+    /// The database's position, where it could be asked: [`Position::origin`] of one that has
+    /// nothing of this partition yet.
     pub database: Option<Position>,
     /// The last place that this process knows to be synced, after a write or a sync
     /// failed: the journal is cut there whatever a read shows.

@@ -38,8 +38,8 @@ pub fn remove_below(folder: &PartitionFolder, up_to: Committed, keep: Lsn) -> Re
         if !below {
             break;
         }
-        let _making = folder.making();
-        // One at a time, oldest first, each durable: a crash leaves no gap.
+        // One at a time, oldest first, each durable: a crash leaves no gap. The lock for making
+        // is not taken, as the owner may wait for it: what is made, or cut off, is above `up_to`.
         folder.remove(&segment::name(number))?;
         removed.segments += 1;
         removed.oldest = number + 1;

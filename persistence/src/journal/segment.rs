@@ -124,11 +124,16 @@ impl Segment {
     }
 }
 
+/// What segment `number` is called until it is whole.
+pub(crate) fn temporary(folder: &PartitionFolder, number: u64) -> PathBuf {
+    folder.path().join(format!("{number:010}{SUFFIX}.tmp"))
+}
+
 /// Makes segment `number`; with `cut`, one that says where the segment before ends. The
 /// caller holds the folder's lock for making.
 pub(crate) fn make(folder: &PartitionFolder, number: u64, cut: Option<Chain>) -> Result<(), JournalError> {
     let path = folder.path().join(name(number));
-    let temporary = folder.path().join(format!("{number:010}.segment.tmp"));
+    let temporary = temporary(folder, number);
     let storage = folder.storage();
     let size = folder.segment_bytes();
     let file = storage.create(&temporary).doing("create", &temporary)?;

@@ -35,7 +35,7 @@ use super::{Committed, JournalError, JournalId};
 use son7shop_engine::invariants::{self, Violation};
 use son7shop_engine::{Lsn, Partition, PartitionId, PartitionImage};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const HEADER_BYTES: usize = 168;
 const MAGIC: [u8; 8] = *b"S7snap\n\n";
@@ -237,8 +237,12 @@ fn sealed_since(folder: &PartitionFolder, up_to: Committed) -> Result<u64, Journ
 /// Makes a snapshot at the end of the last sealed segment: every segment before the one
 /// that `up_to` is in. `None` if no segment was sealed since the last snapshot.
 ///
-/// Takes as long as a replay of the segments, and the memory of a second partition; call
-/// it on a thread of its own, and only one at a time for each partition.
+/// A journal's first snapshot ends one segment earlier where it can, and the next call makes
+/// another: removal needs two, and at the disk limit no further segment comes to be sealed.
+///
+/// Takes as long as a replay of the segments, and the memory of two more partitions: the
+/// replayed one, and its image while that is written. Call it on a thread of its own; for
+/// each partition one waits for the other.
 pub fn make(folder: &PartitionFolder, up_to: Committed, seed: u64) -> Result<Option<SnapshotInfo>, JournalError> {
     folder.writable()?;
     let _maintaining = folder.maintaining();
@@ -246,6 +250,7 @@ pub fn make(folder: &PartitionFolder, up_to: Committed, seed: u64) -> Result<Opt
         return Ok(None);
     }
     let bases = newest(folder, seed)?;
+    let end = if bases.newest.is_some() { up_to.segment } else { (up_to.segment - 1).max(2) };
     let base = match bases.newest {
         Some(base) => base,
         None => Base {
@@ -254,15 +259,18 @@ pub fn make(folder: &PartitionFolder, up_to: Committed, seed: u64) -> Result<Opt
             next_segment: 1,
         },
     };
-    let mut replay = Replay::new(folder, base, up_to.segment)?;
-    while replay.segment.number < up_to.segment {
+    let mut replay = Replay::new(folder, base, end)?;
+    while replay.segment.number < end {
         replay.sealed_segment()?;
     }
     replay.check_fit()?;
     if !bases.unreadable.is_empty() {
         set_aside(folder, &bases.unreadable)?;
     }
-    let info = write(folder, &replay)?;
+    let info = write(folder, &replay).inspect_err(|_| {
+        // On a full disk its bytes are missed. What cannot be removed now goes at the next start.
+        let _ = folder.storage().remove(&temporary(folder, replay.track.lsn));
+    })?;
     for old in list(folder)?.into_iter().skip(KEPT) {
         folder.remove(&name(old))?;
     }
@@ -281,10 +289,15 @@ pub(crate) fn set_aside(folder: &PartitionFolder, unreadable: &[Unreadable]) -> 
     folder.storage().sync_dir(folder.path()).doing("sync", folder.path())
 }
 
+/// What the snapshot of `lsn` is called until it is whole.
+fn temporary(folder: &PartitionFolder, lsn: Lsn) -> PathBuf {
+    folder.path().join(format!("{}.tmp", name(lsn)))
+}
+
 fn write(folder: &PartitionFolder, replay: &Replay<'_>) -> Result<SnapshotInfo, JournalError> {
     let track = &replay.track;
     let path = folder.path().join(name(track.lsn));
-    let temporary = folder.path().join(format!("{}.tmp", name(track.lsn)));
+    let temporary = temporary(folder, track.lsn);
     let file = folder.storage().create(&temporary).doing("create", &temporary)?;
     let mut body =
         Body { file: file.as_ref(), hasher: blake3::Hasher::new(), buffer: Vec::new(), written: 0, synced: 0 };

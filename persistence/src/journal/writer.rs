@@ -253,6 +253,7 @@ impl Journal {
             let _making = self.folder.making();
             if state.ready.load(Ordering::Relaxed) < number {
                 segment::make(&self.folder, number, None)?;
+                state.making_failed.store(false, Ordering::Relaxed);
                 state.ready.store(number, Ordering::Relaxed);
                 self.folder.measure()?;
             }
@@ -266,8 +267,9 @@ impl Journal {
 
 impl Preparer {
     /// Makes the segment after the one being written, if it is not there yet; says whether
-    /// it did; it does not beyond the disk limit. Call it on a background thread after opening and whenever
-    /// [`Committed::segment`] has moved; it writes and syncs a whole segment of zeros.
+    /// it did; it does not beyond the disk limit. Call it on a background thread after opening
+    /// and every now and then, as it is cheap where there is nothing to do; it writes and syncs
+    /// a whole segment of zeros.
     /// If it is never called, the owner makes its segments itself and stalls meanwhile.
     pub fn prepare_next(&self) -> Result<bool, JournalError> {
         let state = self.folder.state();
@@ -282,7 +284,10 @@ impl Preparer {
         }
         let made = segment::make(&self.folder, number, None);
         state.making_failed.store(made.is_err(), Ordering::Relaxed);
-        made?;
+        made.inspect_err(|_| {
+            // What is there of it may be the disk's last bytes, which the followers need.
+            let _ = self.folder.storage().remove(&segment::temporary(&self.folder, number));
+        })?;
         state.ready.store(number, Ordering::Relaxed);
         self.folder.measure()?;
         Ok(true)

@@ -13,7 +13,8 @@ use crate::journal::storage::{Storage, StorageFile, StorageLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Error, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 const SECTOR: usize = 512;
 
@@ -54,7 +55,44 @@ struct State {
     stop_at: Option<u64>,
     /// The next calls of a kind that fail: after how many more.
     failing: Vec<(Call, u64)>,
+    holds: Vec<Arc<Held>>,
     draw: Option<Draw>,
+}
+
+/// Calls that hang until this is dropped.
+#[derive(Debug)]
+pub struct Hold(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    call: Call,
+    suffix: String,
+    waiting: AtomicUsize,
+    released: Mutex<bool>,
+    release: Condvar,
+}
+
+impl Held {
+    fn wait(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.release.wait_while(released, |released| !*released));
+    }
+}
+
+impl Hold {
+    /// How many calls came to hang.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        *self.0.released.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.release.notify_all();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +141,8 @@ struct Inode {
 #[derive(Debug)]
 struct MemoryFile {
     state: Arc<Mutex<State>>,
+    /// The name it was opened under.
+    path: PathBuf,
     file: u64,
     life: u64,
 }
@@ -170,6 +210,16 @@ impl MemoryStorage {
         self.state().failing.push((call, n));
     }
 
+    /// Calls of this kind on files whose name ends in `suffix` hang until the answer is dropped.
+    #[must_use]
+    pub fn hold(&self, call: Call, suffix: &str) -> Hold {
+        let (released, release) = (Mutex::new(false), Condvar::new());
+        let waiting = AtomicUsize::new(0);
+        let held = Arc::new(Held { call, suffix: suffix.to_owned(), waiting, released, release });
+        self.state().holds.push(Arc::clone(&held));
+        Hold(held)
+    }
+
     /// Seeds what failing writes and syncs leave behind; otherwise they leave nothing.
     pub fn seed(&self, seed: u64) {
         self.state().draw = Some(Draw::new(seed));
@@ -217,6 +267,13 @@ impl MemoryStorage {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hangs where the test wants it, without holding up other calls.
+fn wait(state: &Mutex<State>, call: Call, path: &Path) {
+    let name = split(path).1;
+    let holds = lock(state).holds.clone();
+    holds.iter().filter(|held| held.call == call && name.ends_with(&held.suffix)).for_each(|held| held.wait());
 }
 
 fn split(path: &Path) -> (PathBuf, String) {
@@ -342,10 +399,11 @@ impl Storage for MemoryStorage {
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let state = self.state();
         let file = state.find(path)?;
-        Ok(Box::new(MemoryFile { state: Arc::clone(&self.state), file, life: state.life }))
+        Ok(Box::new(MemoryFile { state: Arc::clone(&self.state), path: path.to_path_buf(), file, life: state.life }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        wait(&self.state, Call::Create, path);
         let mut state = self.state();
         state.check(Call::Create)?;
         let (folder, name) = split(path);
@@ -353,10 +411,11 @@ impl Storage for MemoryStorage {
         state.next_file += 1;
         state.folder(&folder)?.change(Change::Made(name, file));
         state.files.insert(file, Inode::default());
-        Ok(Box::new(MemoryFile { state: Arc::clone(&self.state), file, life: state.life }))
+        Ok(Box::new(MemoryFile { state: Arc::clone(&self.state), path: path.to_path_buf(), file, life: state.life }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        wait(&self.state, Call::Rename, from);
         let mut state = self.state();
         state.check(Call::Rename)?;
         let file = state.find(from)?;
@@ -366,6 +425,7 @@ impl Storage for MemoryStorage {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        wait(&self.state, Call::Remove, path);
         let mut state = self.state();
         state.check(Call::Remove)?;
         state.find(path)?;
@@ -430,6 +490,7 @@ impl StorageFile for MemoryFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        wait(&self.state, Call::Write, &self.path);
         let mut state = lock(&self.state);
         let fails = state.fails(Call::Write);
         let done = match (fails, &mut state.draw) {
@@ -445,6 +506,7 @@ impl StorageFile for MemoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        wait(&self.state, Call::Sync, &self.path);
         let mut state = lock(&self.state);
         let fails = state.fails(Call::Sync);
         let stopped = state.stop_at.is_some_and(|at| state.calls >= at);

@@ -7,7 +7,7 @@ mod held;
 mod memory;
 
 pub use held::HeldStorage;
-pub use memory::{Call, MemoryStorage};
+pub use memory::{Call, Hold, MemoryStorage};
 
 /// A small generator (SplitMix64): what is lost follows from a seed, so that a failing
 /// history can be run again.
