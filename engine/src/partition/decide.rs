@@ -1,6 +1,6 @@
 //! What would happen: one small function for each command, each a list of early returns.
 
-use super::{Answer, Decision, Ended as Gone, KeyUse, Partition};
+use super::{Answer, Decision, Gone, KeyUse, Partition};
 use crate::arena::Arena;
 use crate::command::{Command, LineRequest, PartHold, PlaceOrder, Requester};
 use crate::event::{Ended, Event, Lines, Record, Role};

@@ -6,7 +6,7 @@
 //! tells. Each function here returns whether its event fitted.
 
 use super::decide::holder;
-use super::{Ended as Gone, KeyUse, Partition, ProductKey, has_id, hash_key, leads_from};
+use super::{Gone, KeyUse, Partition, ProductKey, has_id, hash_key, leads_from};
 use crate::arena::Arena;
 use crate::event::{Ended, Event, Record};
 use crate::ids::{CustomerId, OrderId, RequestKey, Sku};

@@ -96,7 +96,7 @@ type Deadline = Reverse<(Time, OrderId, u32)>;
 
 /// What leaves memory some time after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-enum Ended {
+enum Gone {
     Order(OrderId),
     Part(OrderId),
     Key([u8; 16]),
@@ -127,7 +127,7 @@ pub struct Partition {
     /// to the top; the top always holds units.
     deadlines: BinaryHeap<Deadline>,
     /// What ended, in the order in which it did.
-    ended: VecDeque<(Time, Lsn, Ended)>,
+    ended: VecDeque<(Time, Lsn, Gone)>,
     /// Orders and parts that hold units.
     open_holds: usize,
     /// The first event that did not fit the state it met.
@@ -234,7 +234,8 @@ impl Partition {
         self.find_order(id).filter(|order| order.status != OrderStatus::Opening).map(|order| self.view(order))
     }
 
-    /// The orders that other partitions have not answered for: after a crash home asks again.
+    /// The baskets that other partitions have not answered for. Only tests look: after a crash
+    /// it is the stock participant's cursor that leads to them again.
     pub fn opening_orders(&self) -> impl Iterator<Item = OrderId> {
         self.orders.iter().filter(|order| order.status == OrderStatus::Opening).map(|order| order.id)
     }
