@@ -130,6 +130,8 @@ pub struct Partition {
     ended: VecDeque<(Time, Lsn, Gone)>,
     /// Orders and parts that hold units.
     open_holds: usize,
+    /// What their ends will repeat: the lines here, and the partitions asked for a part.
+    open_lines: usize,
     /// The first event that did not fit the state it met.
     misfit: Option<Lsn>,
     seed: u64,
@@ -156,6 +158,7 @@ impl Partition {
             deadlines: BinaryHeap::new(),
             ended: VecDeque::new(),
             open_holds: 0,
+            open_lines: 0,
             misfit: None,
             seed,
         }
@@ -265,6 +268,13 @@ impl Partition {
     #[must_use]
     pub const fn open_holds(&self) -> usize {
         self.open_holds
+    }
+
+    /// How much the events that end the open holds will repeat: the lines that the orders and
+    /// parts hold here, and for each order the other partitions that were asked for a part.
+    #[must_use]
+    pub const fn open_lines(&self) -> usize {
+        self.open_lines
     }
 
     /// The first event applied that did not fit the state it met. `None` for every
