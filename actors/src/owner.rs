@@ -18,7 +18,8 @@ use crate::keys::{KeyIndex, Running};
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Histogram};
 use son7shop_engine::{
-    Answer, Command, CustomerId, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal, Sku, basket,
+    Answer, Command, CustomerId, Decision, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal,
+    Sku, Time, basket,
 };
 use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
 use std::collections::{HashMap, VecDeque};
@@ -217,13 +218,13 @@ impl Owner {
     }
 
     /// Decides and applies; what happened goes into the open batch.
-    fn step(&mut self, command: &Command) -> Outcome {
+    fn step(&mut self, now: Time, command: &Command) -> Outcome {
         let Self { partition, journal, recent, baskets, waiting, asks, keys, gate, .. } = self;
         let forgetting = match command {
             Command::Forget { stored, ended_by } => partition.forgettable_keys(*stored, *ended_by),
             _ => Vec::new(),
         };
-        let outcome = partition.step(clock::now(), command, |record| {
+        let outcome = partition.step(now, command, |record| {
             let lsn = journal.append(record);
             *asks |= !basket::asks(&record.event).is_empty();
             if let Some(id) = order_of(&record.event) {
@@ -244,11 +245,13 @@ impl Owner {
     }
 
     fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller }: Decide) {
-        if matches!(command, Command::PlaceOrder(_) | Command::HoldPart(_)) && !self.has_room() {
-            let full = ShopError::JournalFull { partition: self.gate.id() };
-            return caller.answer(Err(full));
+        let now = clock::now();
+        let takes_room = matches!(command, Command::PlaceOrder(_) | Command::HoldPart(_));
+        if takes_room && !self.has_room() && self.is_new(now, &command) {
+            caller.answer(Err(ShopError::JournalFull { partition: self.gate.id() }));
+            return self.after(ctx);
         }
-        let outcome = self.step(&command);
+        let outcome = self.step(now, &command);
         match (&command, &outcome) {
             (Command::PlaceOrder(place), Outcome::Accepted(Answer::Order(order))) => {
                 self.meters.placed.increment(1);
@@ -330,9 +333,16 @@ impl Owner {
         self.journal.room((self.partition.open_holds() as u64 + 1) * per_hold)
     }
 
+    /// Whether `command` would be accepted now: a repeat and a refusal need no room.
+    fn is_new(&mut self, now: Time, command: &Command) -> bool {
+        self.step(now, &Command::Tick);
+        matches!(self.partition.decide(now, command), Decision::Accept(..))
+    }
+
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.partition.next_deadline().is_some_and(|deadline| deadline <= clock::now()) {
-            self.step(&Command::Tick);
+        let now = clock::now();
+        if self.partition.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.step(now, &Command::Tick);
             self.after(ctx);
         }
     }
