@@ -234,7 +234,7 @@ impl Owner {
                 && let Some(caller) = baskets.remove(&ended.id)
             {
                 let refusal = match command {
-                    Command::RefuseParts { refusal, .. } => refusal.clone(),
+                    Command::RefuseParts { order, refusal } if *order == ended.id => refusal.clone(),
                     _ => Refusal::DeadlineBeforePlaced,
                 };
                 waiting.push((caller, Ok(Outcome::Refused(refusal))));
@@ -444,3 +444,7 @@ fn order_of(event: &Event) -> Option<OrderId> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "owner_tests.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+//! An owner by itself, at times that the tests say.
+
+use super::*;
+use actix::Context;
+use son7shop_engine::{LineRequest, PartRequest, PartitionId, PlaceOrder, PricedLine, RequestKey, Won};
+use son7shop_persistence::journal::faults::MemoryStorage;
+use son7shop_persistence::journal::{DataFolder, FolderOptions, OpenHints};
+use std::path::Path;
+
+const HERE: PartitionId = PartitionId(0);
+const THERE: PartitionId = PartitionId(1);
+
+/// An owner of partition 0 in a new folder, which sells `air`.
+fn owner(limit_bytes: u64) -> Owner {
+    let options = FolderOptions { segment_bytes: 64 << 10, limit_bytes, ..FolderOptions::new(Some(2), [7; 16]) };
+    let data = DataFolder::open(Arc::new(MemoryStorage::new()), Path::new("/shop"), &options).unwrap();
+    let recovered = Journal::open(&data.partition(HERE).unwrap(), OpenHints::default(), 1, &mut |_| {}).unwrap();
+    let mut owner = Owner::new(Parts {
+        gate: Arc::new(Gate::new(HERE, 8, recovered.journal.committed())),
+        partition: recovered.partition,
+        journal: recovered.journal,
+        keys: Arc::new(KeyIndex::new(2)),
+        ended: watch::Sender::new(None),
+    });
+    let product =
+        Command::CreateProduct { sku: sku("air"), name: "Air".into(), price: Won(1000), on_hand: 1_000_000, key: None };
+    assert!(matches!(owner.step(Time(0), &product), Outcome::Accepted(_)));
+    owner
+}
+
+fn sku(text: &str) -> Sku {
+    Sku::parse(text).unwrap()
+}
+
+fn customer(text: &str) -> CustomerId {
+    CustomerId::parse(text).unwrap()
+}
+
+fn lines(text: &str) -> Vec<LineRequest> {
+    vec![LineRequest { sku: sku(text), quantity: 1 }]
+}
+
+fn order_id(n: u64) -> OrderId {
+    OrderId::new(Time(0), n, HERE)
+}
+
+/// Order `n` of one unit; a basket where it has `parts`.
+fn place(n: u64, hold_millis: i64, parts: Vec<PartRequest>) -> Command {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&n.to_le_bytes());
+    Command::PlaceOrder(PlaceOrder {
+        id: order_id(n),
+        customer: customer("kim"),
+        key: RequestKey { key, request: key },
+        lines: lines("air").into(),
+        parts,
+        hold_millis,
+    })
+}
+
+fn elsewhere() -> Vec<PartRequest> {
+    vec![PartRequest { partition: THERE, lines: lines("bee") }]
+}
+
+/// Has the owner decide; gives where the answer comes.
+fn decide(owner: &mut Owner, command: Command) -> oneshot::Receiver<Reply> {
+    let (caller, answer) = Caller::new(None, None);
+    owner.decide(&mut Context::new(), Decide { command, caller });
+    answer
+}
+
+#[test]
+fn a_basket_whose_deadline_came_is_not_told_another_baskets_refusal() {
+    let mut owner = owner(u64::MAX);
+    let mut answers = Vec::new();
+    for (n, hold_millis) in [(1, 10_000), (2, 600)] {
+        owner.step(Time(0), &place(n, hold_millis, elsewhere()));
+        let (caller, answer) = Caller::new(None, None);
+        owner.baskets.insert(order_id(n), caller);
+        answers.push(answer);
+    }
+    let refusal = Refusal::SoldOut { sku: sku("bee"), requested: 1, available: 0 };
+    owner.step(Time(700), &Command::RefuseParts { order: order_id(1), refusal: refusal.clone() });
+    owner.flush(&mut Context::new());
+    let told: Vec<Reply> = answers.iter_mut().map(|answer| answer.try_recv().unwrap()).collect();
+    assert_eq!(told, [Ok(Outcome::Refused(refusal)), Ok(Outcome::Refused(Refusal::DeadlineBeforePlaced))]);
+}
