@@ -37,10 +37,13 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Order events that the database does not have yet, kept for lists. Beyond it, lists
 /// are refused until write-behind has caught up.
 const RECENT_MAX: usize = 1 << 20;
-/// Events that an open order may still need room for: its end, and its parts' ends.
-const EVENTS_PER_HOLD: u64 = 1;
-/// Bytes of such an event, over what its frame costs.
-const EVENT_BYTES: u64 = 96;
+/// The most bytes of the event that ends a hold, over what its frame and its lines cost.
+const END_BYTES: u64 = 48;
+/// The same of the event that begins one, with customer, key and numbers.
+const BEGIN_BYTES: u64 = 192;
+/// The most bytes of a line in an event: the sku, then quantity, price and sale. A partition
+/// that is named costs less.
+const LINE_BYTES: u64 = Sku::MAX as u64 + 24;
 
 /// What a caller gets: an outcome, or why there is none.
 pub(crate) type Reply = Result<Outcome, ShopError>;
@@ -246,8 +249,7 @@ impl Owner {
 
     fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller }: Decide) {
         let now = clock::now();
-        let takes_room = matches!(command, Command::PlaceOrder(_) | Command::HoldPart(_));
-        if takes_room && !self.has_room() && self.is_new(now, &command) {
+        if !self.has_room(&command) && self.is_new(now, &command) {
             caller.answer(Err(ShopError::JournalFull { partition: self.gate.id() }));
             return self.after(ctx);
         }
@@ -326,11 +328,15 @@ impl Owner {
         self.recent.forget(self.gate.stored());
     }
 
-    /// Whether the journal may take a new order, and still have room for the ends of those
-    /// that hold units.
-    fn has_room(&self) -> bool {
-        let per_hold = EVENTS_PER_HOLD * (EVENT_OVERHEAD_BYTES + EVENT_BYTES);
-        self.journal.room((self.partition.open_holds() as u64 + 1) * per_hold)
+    /// Whether the journal may take `command`, and still have room for the ends of all that
+    /// holds units then. Ends themselves are taken always: that is what the room is kept for.
+    fn has_room(&self, command: &Command) -> bool {
+        let Some(lines) = lines_of(command) else { return true };
+        let holds = self.partition.open_holds() as u64 + 1;
+        let ends = holds * (EVENT_OVERHEAD_BYTES + END_BYTES);
+        // The new lines come twice: when they begin to be held, and when that ends.
+        let lines = (self.partition.open_lines() + 2 * lines) as u64;
+        self.journal.room(EVENT_OVERHEAD_BYTES + BEGIN_BYTES + ends + lines * LINE_BYTES)
     }
 
     /// Whether `command` would be accepted now: a repeat and a refusal need no room.
@@ -431,6 +437,19 @@ impl Meters {
             batch: metrics::histogram!("son7_journal_batch_events", "partition" => partition.clone()),
             sync_seconds: metrics::histogram!("son7_journal_sync_seconds", "partition" => partition),
         }
+    }
+}
+
+/// The lines that `command` adds to the journal, if it needs room there, each partition that
+/// it names counted as one.
+fn lines_of(command: &Command) -> Option<usize> {
+    match command {
+        Command::PlaceOrder(place) => {
+            Some(place.parts.iter().fold(place.lines.len(), |lines, part| lines + 1 + part.lines.len()))
+        }
+        Command::HoldPart(part) => Some(part.lines.len()),
+        Command::AcceptParts { parts, .. } => Some(parts.iter().map(|(_, lines)| 1 + lines.len()).sum()),
+        _ => None,
     }
 }
 

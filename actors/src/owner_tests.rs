@@ -85,3 +85,25 @@ fn a_basket_whose_deadline_came_is_not_told_another_baskets_refusal() {
     let told: Vec<Reply> = answers.iter_mut().map(|answer| answer.try_recv().unwrap()).collect();
     assert_eq!(told, [Ok(Outcome::Refused(refusal)), Ok(Outcome::Refused(Refusal::DeadlineBeforePlaced))]);
 }
+
+#[test]
+fn at_the_disk_limit_a_basket_is_not_placed_over_what_open_orders_need() {
+    let mut owner = owner(64 << 10);
+    let hour = 3_600_000;
+    decide(&mut owner, place(0, hour, elsewhere()));
+    let full = ShopError::JournalFull { partition: HERE };
+    for n in 1.. {
+        let mut answer = decide(&mut owner, place(n, hour, Vec::new()));
+        owner.flush(&mut Context::new());
+        if answer.try_recv().unwrap() == Err(full.clone()) {
+            break;
+        }
+    }
+    let held = vec![PricedLine { sku: sku("bee"), quantity: 1, unit_price: Won(5), sale: 0 }];
+    let accept = Command::AcceptParts { order: order_id(0), parts: vec![(THERE, held)] };
+    assert_eq!(decide(&mut owner, accept).try_recv().unwrap(), Err(full));
+    let refuse = Command::RefuseParts { order: order_id(0), refusal: Refusal::PartEnded };
+    let mut ended = decide(&mut owner, refuse);
+    owner.flush(&mut Context::new());
+    assert_eq!(ended.try_recv().unwrap(), Ok(Outcome::Accepted(Answer::Done)));
+}

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may end here")]
 
 use son7shop_actors::{Done, NewProduct, Settings, Shop, ShopError};
-use son7shop_engine::{CustomerId, LineRequest, OrderView, PartitionId, Refusal, RequestKey, Sku, Won};
-use son7shop_persistence::journal::faults::MemoryStorage;
+use son7shop_engine::{CustomerId, LineRequest, OrderView, PartitionId, Refusal, RequestKey, Requester, Sku, Won};
+use son7shop_persistence::journal::faults::{Call, MemoryStorage};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,5 +70,32 @@ async fn only_a_new_order_is_told_that_the_journal_is_full() {
     let refused = buy(&shop, std::slice::from_ref(&rare), u64::MAX).await.unwrap_err();
     assert_eq!(refused, ShopError::Refused(Refusal::SoldOut { sku: rare, requested: 1, available: 0 }));
     assert_eq!(buy(&shop, &[air], u64::MAX).await.unwrap_err(), FULL);
+    shop.close(DEADLINE).await;
+}
+
+/// The event that ends a hold repeats its lines: room for them is kept, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_orders_of_many_long_lines_can_still_end() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open(&storage, folder.path()).await;
+    let skus: Vec<Sku> = (0..50).map(|n| Sku::parse(&format!("{n:064}")).unwrap()).collect();
+    for sku in &skus {
+        product(&shop, sku, 1_000_000).await;
+    }
+    while storage.contents(Path::new("/shop/p0000/0000000002.segment")).is_none() {
+        tokio::task::yield_now().await;
+    }
+    // From here on the disk has no room for another file.
+    (1..1000).for_each(|n| storage.fail(Call::Create, n));
+    let placed = fill(&shop, &skus).await;
+    assert!(placed.len() > 20, "only {} fitted", placed.len());
+    for (n, order) in placed.iter().enumerate() {
+        let ended = match n % 2 {
+            0 => shop.cancel_order(order.id, Requester::Admin).await,
+            _ => shop.confirm_order(order.id).await,
+        };
+        assert!(ended.is_ok(), "order {n} of {}: {ended:?}", placed.len());
+    }
+    assert_eq!(shop.product(skus[0].clone()).await.unwrap().stock.held, 0);
     shop.close(DEADLINE).await;
 }
