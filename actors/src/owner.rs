@@ -72,7 +72,7 @@ impl Caller {
         (Self { reply, credit, running }, answer)
     }
 
-    fn answer(self, answer: Reply) {
+    pub(crate) fn answer(self, answer: Reply) {
         drop(self.credit);
         if let Some(running) = self.running {
             running.end(matches!(answer, Ok(Outcome::Accepted(_) | Outcome::Repeated(_))));
