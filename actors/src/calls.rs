@@ -3,7 +3,7 @@
 use crate::ShopError;
 use crate::gate::Gate;
 use crate::owner::{Caller, Decide, Owner, Read, Reply};
-use son7shop_engine::{Command, PartitionId};
+use son7shop_engine::{Command, PartitionId, PlaceOrder};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -28,10 +28,28 @@ pub(crate) async fn decide_for(
     caller: Caller,
     answer: oneshot::Receiver<Reply>,
 ) -> Reply {
+    send(gate, Decide { command, caller, bar: None }, answer).await
+}
+
+/// Asks an owner for an order. A new basket is refused at once while one of its partitions
+/// does not serve: it could only hang, or be refused later.
+pub(crate) async fn place(
+    gates: &Gates,
+    gate: &Gate,
+    place: PlaceOrder,
+    caller: Caller,
+    answer: oneshot::Receiver<Reply>,
+) -> Reply {
+    let mut others = place.parts.iter().filter_map(|part| self::gate(gates, part.partition));
+    let bar = others.find(|other| !other.serves()).map(|other| Box::new(other.closed()));
+    send(gate, Decide { command: Command::PlaceOrder(place), caller, bar }, answer).await
+}
+
+async fn send(gate: &Gate, decide: Decide, answer: oneshot::Receiver<Reply>) -> Reply {
     match gate.owner() {
-        Ok(owner) => owner.do_send(Decide { command, caller }),
+        Ok(owner) => owner.do_send(decide),
         // Answered, not dropped: nothing was sent, so the caller's key was not used.
-        Err(closed) => caller.answer(Err(closed)),
+        Err(closed) => decide.caller.answer(Err(closed)),
     }
     answer.await.unwrap_or(Err(ShopError::OutcomeUnknown))
 }

@@ -54,6 +54,8 @@ pub(crate) type Reply = Result<Outcome, ShopError>;
 pub(crate) struct Decide {
     pub(crate) command: Command,
     pub(crate) caller: Caller,
+    /// What the caller is answered if the command would be accepted anew.
+    pub(crate) bar: Option<Box<ShopError>>,
 }
 
 /// Who waits for an answer, and what comes back to others with it.
@@ -247,10 +249,14 @@ impl Owner {
         outcome
     }
 
-    fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller }: Decide) {
+    fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller, bar }: Decide) {
         let now = clock::now();
-        if !self.has_room(&command) && self.is_new(now, &command) {
-            caller.answer(Err(ShopError::JournalFull { partition: self.gate.id() }));
+        let full = || Box::new(ShopError::JournalFull { partition: self.gate.id() });
+        let bar = bar.or_else(|| (!self.has_room(&command)).then(full));
+        if let Some(bar) = bar
+            && self.is_new(now, &command)
+        {
+            caller.answer(Err(*bar));
             return self.after(ctx);
         }
         let outcome = self.step(now, &command);
@@ -339,7 +345,8 @@ impl Owner {
         self.journal.room(EVENT_OVERHEAD_BYTES + BEGIN_BYTES + ends + lines * LINE_BYTES)
     }
 
-    /// Whether `command` would be accepted now: a repeat and a refusal need no room.
+    /// Whether `command` would be accepted now: a repeat and a refusal need no room, and
+    /// nobody else's help.
     fn is_new(&mut self, now: Time, command: &Command) -> bool {
         self.step(now, &Command::Tick);
         matches!(self.partition.decide(now, command), Decision::Accept(..))

@@ -65,7 +65,7 @@ fn elsewhere() -> Vec<PartRequest> {
 /// Has the owner decide; gives where the answer comes.
 fn decide(owner: &mut Owner, command: Command) -> oneshot::Receiver<Reply> {
     let (caller, answer) = Caller::new(None, None);
-    owner.decide(&mut Context::new(), Decide { command, caller });
+    owner.decide(&mut Context::new(), Decide { command, caller, bar: None });
     answer
 }
 
