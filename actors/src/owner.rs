@@ -34,6 +34,8 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH_EVENTS_MAX: usize = 2048;
 /// Bytes of an open batch after which it is flushed at once.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// A commit that takes longer is told in the log.
+const SLOW_COMMIT: Duration = Duration::from_millis(500);
 /// Order events that the database does not have yet, kept for lists. Beyond it, lists
 /// are refused until write-behind has caught up.
 const RECENT_MAX: usize = 1 << 20;
@@ -326,6 +328,10 @@ impl Owner {
 
     #[expect(clippy::cast_precision_loss, reason = "batches are small")]
     fn committed(&mut self, committed: Committed, events: usize, took: Duration) {
+        if took > SLOW_COMMIT {
+            let (partition, segment) = (self.gate.id().0, committed.segment);
+            tracing::warn!(partition, segment, events, took_ms = took.as_millis(), "slow commit");
+        }
         self.gate.publish(committed, std::mem::take(&mut self.asks));
         self.meters.syncs.increment(1);
         self.meters.events.increment(events as u64);
