@@ -21,15 +21,18 @@ pub struct OrdersPage {
 impl Shop {
     /// Orders, newest first by (placed_at, id), below `after`; `of`: only this customer's.
     ///
-    /// While the database is away, or further behind than the owners remember, lists are
-    /// [`ShopError::DatabaseUnavailable`]; single orders still answer.
+    /// While the database is away, or further behind than the owners remember (some ten
+    /// thousand events for each partition), lists are [`ShopError::DatabaseUnavailable`];
+    /// single orders still answer.
     pub async fn orders(
         &self,
         of: Option<CustomerId>,
         after: Option<(Time, OrderId)>,
         limit: u32,
     ) -> Result<OrdersPage, ShopError> {
-        // The owners first: whatever they hand over to the database meanwhile is found twice, not lost.
+        // Without a database, owners are not asked.
+        let store = self.store().await?;
+        // The owners before the rows: whatever they hand over to the database meanwhile is found twice, not lost.
         let mut newer = Vec::new();
         for gate in self.inner.gates.iter() {
             let (stored, of) = (gate.stored(), of.clone());
@@ -40,7 +43,7 @@ impl Shop {
         }
         let cursor = after.map(|(placed_at, id)| OrderCursor { placed_at, id });
         let page = StorePage { customer: of.as_ref(), after: cursor, limit: limit.saturating_add(1) };
-        let rows = self.store().await?.orders_page(&page).await.map_err(ShopError::from_store)?;
+        let rows = store.orders_page(&page).await.map_err(ShopError::from_store)?;
         Ok(merge(rows, newer, after, limit as usize))
     }
 

@@ -37,8 +37,8 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// A commit that takes longer is told in the log.
 const SLOW_COMMIT: Duration = Duration::from_millis(500);
 /// Order events that the database does not have yet, kept for lists. Beyond it, lists
-/// are refused until write-behind has caught up.
-const RECENT_MAX: usize = 1 << 20;
+/// are refused until write-behind has caught up: selling waits while they are looked at.
+const RECENT_MAX: usize = 1 << 14;
 /// The most bytes of the event that ends a hold, over what its frame and its lines cost.
 const END_BYTES: u64 = 48;
 /// The same of the event that begins one, with customer, key and numbers.
@@ -216,12 +216,9 @@ impl Owner {
         if self.recent.dropped > stored {
             return None;
         }
-        let mut orders: Vec<OrderId> =
-            self.recent.events.iter().filter(|(lsn, _)| *lsn > stored).map(|(_, id)| *id).collect();
-        orders.sort_unstable();
-        orders.dedup();
-        let views = orders.into_iter().filter_map(|id| self.partition.order(id));
-        Some(views.filter(|order| of.is_none_or(|customer| *customer == order.customer)).collect())
+        let events = &self.recent.events;
+        let newer = events.range(events.partition_point(|(lsn, _)| *lsn <= stored)..);
+        Some(newer.filter_map(|(lsn, id)| self.partition.order_changed_at(*lsn, *id, of)).collect())
     }
 
     /// Decides and applies; what happened goes into the open batch.
@@ -417,10 +414,10 @@ impl Handler<Panic> for Owner {
 
 impl Recent {
     fn after(stored: Lsn, partition: &Partition) -> Self {
-        let mut events: Vec<(Lsn, OrderId)> =
-            partition.orders().filter(|order| order.lsn > stored).map(|order| (order.lsn, order.id)).collect();
+        let mut events: Vec<(Lsn, OrderId)> = partition.changes_after(stored).collect();
         events.sort_unstable();
-        Self { events: events.into(), dropped: Lsn(0) }
+        let kept = events.split_off(events.len().saturating_sub(RECENT_MAX));
+        Self { events: kept.into(), dropped: events.last().map_or(Lsn(0), |(lsn, _)| *lsn) }
     }
 
     fn push(&mut self, lsn: Lsn, id: OrderId) {

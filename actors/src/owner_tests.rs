@@ -86,6 +86,42 @@ fn a_basket_whose_deadline_came_is_not_told_another_baskets_refusal() {
     assert_eq!(told, [Ok(Outcome::Refused(refusal)), Ok(Outcome::Refused(Refusal::DeadlineBeforePlaced))]);
 }
 
+/// The orders that a list of `of` adds to what the database has up to `stored`.
+fn listed(owner: &Owner, stored: u64, of: Option<&str>) -> Option<Vec<OrderId>> {
+    let changed = owner.changed_after(Lsn(stored), of.map(customer).as_ref())?;
+    Some(changed.into_iter().map(|order| order.id).collect())
+}
+
+#[test]
+fn a_list_adds_each_order_once_as_it_last_changed() {
+    let mut owner = owner(u64::MAX);
+    for n in 1..=3 {
+        owner.step(Time(0), &place(n, 600, Vec::new()));
+    }
+    owner.step(Time(1), &Command::ConfirmOrder { order: order_id(1) });
+    let all = vec![order_id(2), order_id(3), order_id(1)];
+    assert_eq!(listed(&owner, 0, None), Some(all.clone()));
+    assert_eq!(listed(&owner, 0, Some("kim")), Some(all));
+    assert_eq!(listed(&owner, 0, Some("lee")), Some(Vec::new()));
+    assert_eq!(listed(&owner, 3, None), Some(vec![order_id(3), order_id(1)]), "the database has the first two");
+}
+
+#[test]
+fn lists_are_refused_while_the_database_is_further_behind_than_is_kept() {
+    let mut owner = owner(u64::MAX);
+    let beyond = 10;
+    for n in 1..=RECENT_MAX as u64 + beyond {
+        owner.step(Time(0), &place(n, 600, Vec::new()));
+    }
+    // The first event was the product's.
+    let (too_far, far) = (beyond, beyond + 1);
+    let restarted = Recent::after(Lsn(0), &owner.partition);
+    assert_eq!((restarted.dropped, restarted.events.len()), (owner.recent.dropped, RECENT_MAX));
+    assert_eq!(listed(&owner, too_far, None), None);
+    assert_eq!(listed(&owner, far, None).map(|orders| orders.len()), Some(RECENT_MAX));
+    assert!(owner.order(order_id(1)).is_some(), "a single order is there all the same");
+}
+
 #[test]
 fn at_the_disk_limit_a_basket_is_not_placed_over_what_open_orders_need() {
     let mut owner = owner(64 << 10);

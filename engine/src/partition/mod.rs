@@ -8,7 +8,7 @@ mod image;
 use crate::arena::Arena;
 use crate::command::Command;
 use crate::event::Record;
-use crate::ids::{OrderId, PartitionId, RequestKey, Sku};
+use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::index::{Index, NameHash};
 use crate::map::{Map, hasher};
 use crate::order::{Line, Order, OrderStatus, OrderView, Part, PricedLine, PricedLines};
@@ -235,6 +235,22 @@ impl Partition {
     #[must_use]
     pub fn order(&self, id: OrderId) -> Option<OrderView> {
         self.find_order(id).filter(|order| order.status != OrderStatus::Opening).map(|order| self.view(order))
+    }
+
+    /// The order, as it is shown, if the event at `lsn` was the last to change it and it is
+    /// `of`'s (anybody's for `None`).
+    #[must_use]
+    pub fn order_changed_at(&self, lsn: Lsn, id: OrderId, of: Option<&CustomerId>) -> Option<OrderView> {
+        let order = self.find_order(id)?;
+        let wanted = order.lsn == lsn && of.is_none_or(|customer| *customer == order.customer);
+        (wanted && order.status.is_shown()).then(|| self.view(order))
+    }
+
+    /// The orders that changed after `lsn`, each with the last event that changed it; in no
+    /// order. None that is opening.
+    pub fn changes_after(&self, lsn: Lsn) -> impl Iterator<Item = (Lsn, OrderId)> {
+        let changed = self.orders.iter().filter(move |order| order.lsn > lsn && order.status.is_shown());
+        changed.map(|order| (order.lsn, order.id))
     }
 
     /// The baskets that other partitions have not answered for. Only tests look: after a crash
