@@ -18,8 +18,8 @@ use crate::keys::{KeyIndex, Running};
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Histogram};
 use son7shop_engine::{
-    Answer, Command, CustomerId, Decision, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal,
-    Sku, Time, basket,
+    Answer, Command, CustomerId, Decision, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Record,
+    Refusal, Sku, Time, basket,
 };
 use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +34,8 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH_EVENTS_MAX: usize = 2048;
 /// Bytes of an open batch after which it is flushed at once.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Holds that the owner ends by itself before it looks whether somebody asks for something.
+const ENDS_AT_ONCE: usize = 1024;
 /// A commit that takes longer is told in the log.
 const SLOW_COMMIT: Duration = Duration::from_millis(500);
 /// Order events that the database does not have yet, kept for lists. Beyond it, lists
@@ -145,6 +147,8 @@ pub(crate) struct Owner {
     keys: Arc<KeyIndex>,
     /// Whether the open batch will be flushed when the loop has turned.
     flushing: bool,
+    /// Whether the next piece of what is overdue ends when the loop has turned.
+    ticking: bool,
     waiting: Vec<(Caller, Reply)>,
     reads: Vec<Read>,
     /// Callers whose baskets wait for other partitions.
@@ -155,6 +159,15 @@ pub(crate) struct Owner {
     meters: Meters,
     /// Last: what the owner had open is closed before the keeper hears of its end.
     last_breath: LastBreath,
+}
+
+/// Where what happens to the partition goes.
+struct Batch<'a> {
+    journal: &'a mut Journal,
+    recent: &'a mut Recent,
+    baskets: &'a mut HashMap<OrderId, Caller>,
+    waiting: &'a mut Vec<(Caller, Reply)>,
+    asks: &'a mut bool,
 }
 
 /// Order events that the database does not have yet, oldest first.
@@ -184,6 +197,7 @@ impl Owner {
             gate,
             keys,
             flushing: false,
+            ticking: false,
             waiting: Vec::new(),
             reads: Vec::new(),
             baskets: HashMap::new(),
@@ -223,29 +237,26 @@ impl Owner {
 
     /// Decides and applies; what happened goes into the open batch.
     fn step(&mut self, now: Time, command: &Command) -> Outcome {
-        let Self { partition, journal, recent, baskets, waiting, asks, keys, gate, .. } = self;
         let forgetting = match command {
-            Command::Forget { stored, ended_by } => partition.forgettable_keys(*stored, *ended_by),
+            Command::Forget { stored, ended_by } => self.partition.forgettable_keys(*stored, *ended_by),
             _ => Vec::new(),
         };
-        let outcome = partition.step(now, command, |record| {
-            let lsn = journal.append(record);
-            *asks |= !basket::asks(&record.event).is_empty();
-            if let Some(id) = order_of(&record.event) {
-                recent.push(lsn, id);
-            }
-            if let Event::OrderRefused(ended) = &record.event
-                && let Some(caller) = baskets.remove(&ended.id)
-            {
-                let refusal = match command {
-                    Command::RefuseParts { order, refusal } if *order == ended.id => refusal.clone(),
-                    _ => Refusal::DeadlineBeforePlaced,
-                };
-                waiting.push((caller, Ok(Outcome::Refused(refusal))));
-            }
-        });
-        keys.forget(gate.id(), &forgetting);
+        let (partition, mut batch) = self.batch();
+        let outcome = partition.step(now, command, |record| batch.take(record, command));
+        self.keys.forget(self.gate.id(), &forgetting);
         outcome
+    }
+
+    /// Ends some of the holds that are overdue at `now`; says whether that was all.
+    fn end_overdue(&mut self, now: Time) -> bool {
+        let (partition, mut batch) = self.batch();
+        partition.end_overdue(now, ENDS_AT_ONCE, |record| batch.take(record, &Command::Tick))
+    }
+
+    /// The partition, and where what happens to it goes.
+    fn batch(&mut self) -> (&mut Partition, Batch<'_>) {
+        let Self { partition, journal, recent, baskets, waiting, asks, .. } = self;
+        (partition, Batch { journal, recent, baskets, waiting, asks })
     }
 
     fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller, bar }: Decide) {
@@ -355,11 +366,32 @@ impl Owner {
         matches!(self.partition.decide(now, command), Decision::Accept(..))
     }
 
+    /// Lets callers in once nothing is overdue: the first command would have to wait until
+    /// all of it had ended, and after a long pause that may be every hold there is.
+    fn open(&mut self, ctx: &mut Context<Self>) {
+        let all = self.end_overdue(clock::now());
+        let events = self.journal.pending();
+        if events > 0 && !self.commit(events, ctx) {
+            return;
+        }
+        if !all {
+            ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), owner, ctx| owner.open(ctx)));
+            return;
+        }
+        ctx.run_interval(TICK, |owner, ctx| {
+            if !owner.ticking {
+                owner.tick(ctx);
+            }
+        });
+        self.gate.open(ctx.address());
+    }
+
+    /// Ends what is overdue, piece by piece.
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let now = clock::now();
-        if self.partition.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.step(now, &Command::Tick);
-            self.after(ctx);
+        self.ticking = !self.end_overdue(clock::now());
+        self.after(ctx);
+        if self.ticking {
+            ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), owner, ctx| owner.tick(ctx)));
         }
     }
 }
@@ -368,10 +400,8 @@ impl Actor for Owner {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let address = ctx.address();
-        ctx.run_interval(TICK, Self::tick);
         self.gate.publish(self.journal.committed(), true);
-        self.gate.open(address);
+        self.open(ctx);
     }
 }
 
@@ -409,6 +439,26 @@ impl Handler<Panic> for Owner {
 
     fn handle(&mut self, _: Panic, _: &mut Context<Self>) {
         panic!("planted");
+    }
+}
+
+impl Batch<'_> {
+    /// Takes what `command` made happen.
+    fn take(&mut self, record: &Record, command: &Command) {
+        let lsn = self.journal.append(record);
+        *self.asks |= !basket::asks(&record.event).is_empty();
+        if let Some(id) = order_of(&record.event) {
+            self.recent.push(lsn, id);
+        }
+        if let Event::OrderRefused(ended) = &record.event
+            && let Some(caller) = self.baskets.remove(&ended.id)
+        {
+            let refusal = match command {
+                Command::RefuseParts { order, refusal } if *order == ended.id => refusal.clone(),
+                _ => Refusal::DeadlineBeforePlaced,
+            };
+            self.waiting.push((caller, Ok(Outcome::Refused(refusal))));
+        }
     }
 }
 

@@ -143,3 +143,22 @@ fn at_the_disk_limit_a_basket_is_not_placed_over_what_open_orders_need() {
     owner.flush(&mut Context::new());
     assert_eq!(ended.try_recv().unwrap(), Ok(Outcome::Accepted(Answer::Done)));
 }
+
+#[test]
+fn callers_are_let_in_when_all_that_is_overdue_has_ended() {
+    actix::System::new().block_on(async {
+        let mut owner = owner(u64::MAX);
+        let overdue = 2 * ENDS_AT_ONCE as u64 + 1;
+        for n in 0..overdue {
+            owner.step(Time(0), &place(n, 600, Vec::new()));
+        }
+        assert!(!owner.end_overdue(Time(600)), "in pieces");
+        assert_eq!(owner.partition.open_holds() as u64, overdue - ENDS_AT_ONCE as u64);
+        let gate = Arc::clone(&owner.gate);
+        owner.start();
+        gate.until_open().await;
+        let look = |owner: &Owner| (owner.partition.open_holds(), owner.journal.pending());
+        assert_eq!(crate::calls::read(&gate, look).await, Ok((0, 0)));
+        assert_eq!(gate.committed().position.lsn, Lsn(1 + 2 * overdue));
+    });
+}

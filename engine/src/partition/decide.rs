@@ -65,7 +65,7 @@ impl Partition {
     }
 
     /// The order that holds units and whose deadline has come; the earliest of them.
-    fn due(&self, now: Time) -> Option<&Order> {
+    pub(super) fn due(&self, now: Time) -> Option<&Order> {
         let Reverse(hold) = self.deadlines.peek()?;
         if hold.0 > now { None } else { holder(&self.orders, hold) }
     }

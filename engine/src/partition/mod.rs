@@ -199,14 +199,24 @@ impl Partition {
                 Ok(Decision::Repeat(answer)) => return Outcome::Repeated(answer),
                 Ok(Decision::Refuse(refusal)) | Err(refusal) => return Outcome::Refused(refusal),
                 Ok(Decision::Overdue) => {
-                    if let Some(event) = self.overdue(now) {
-                        let happened = Record { at: now, event };
-                        record(&happened);
-                        self.evolve(&happened);
-                    }
+                    self.end_overdue(now, usize::MAX, &mut record);
                 }
             }
         }
+    }
+
+    /// Ends holds whose deadline has come, the earliest first, at most `at_most` of them;
+    /// says whether all have ended. A [`Command::Tick`] in pieces, for when many are due at
+    /// once: the next command ends what is left before it is decided.
+    pub fn end_overdue(&mut self, clock: Time, at_most: usize, mut record: impl FnMut(&Record)) -> bool {
+        let now = clock.max(self.time);
+        for _ in 0..at_most {
+            let Some(event) = self.overdue(now) else { return true };
+            let happened = Record { at: now, event };
+            record(&happened);
+            self.evolve(&happened);
+        }
+        self.due(now).is_none()
     }
 
     /// When the next hold ends, if none ends sooner.
