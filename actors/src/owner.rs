@@ -15,6 +15,7 @@ use crate::clock;
 use crate::error::with_sources;
 use crate::gate::{Credit, Gate};
 use crate::keys::{KeyIndex, Running};
+use crate::recent::Recent;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Histogram};
 use son7shop_engine::{
@@ -22,7 +23,7 @@ use son7shop_engine::{
     Refusal, Sku, Time, basket,
 };
 use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -38,9 +39,6 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 const ENDS_AT_ONCE: usize = 1024;
 /// A commit that takes longer is told in the log.
 const SLOW_COMMIT: Duration = Duration::from_millis(500);
-/// Order events that the database does not have yet, kept for lists. Beyond it, lists
-/// are refused until write-behind has caught up: selling waits while they are looked at.
-const RECENT_MAX: usize = 1 << 14;
 /// The most bytes of the event that ends a hold, over what its frame and its lines cost.
 const END_BYTES: u64 = 48;
 /// The same of the event that begins one, with customer, key and numbers.
@@ -170,13 +168,6 @@ struct Batch<'a> {
     asks: &'a mut bool,
 }
 
-/// Order events that the database does not have yet, oldest first.
-struct Recent {
-    events: VecDeque<(Lsn, OrderId)>,
-    /// The last event that was dropped for want of room.
-    dropped: Lsn,
-}
-
 struct Meters {
     placed: Counter,
     refused: Counter,
@@ -227,11 +218,7 @@ impl Owner {
     /// The orders of `of` (everybody's for `None`) that changed after `stored`; `None` if
     /// some of them are no longer known.
     pub(crate) fn changed_after(&self, stored: Lsn, of: Option<&CustomerId>) -> Option<Vec<OrderView>> {
-        if self.recent.dropped > stored {
-            return None;
-        }
-        let events = &self.recent.events;
-        let newer = events.range(events.partition_point(|(lsn, _)| *lsn <= stored)..);
+        let newer = self.recent.newer(stored)?;
         Some(newer.filter_map(|(lsn, id)| self.partition.order_changed_at(*lsn, *id, of)).collect())
     }
 
@@ -447,9 +434,7 @@ impl Batch<'_> {
     fn take(&mut self, record: &Record, command: &Command) {
         let lsn = self.journal.append(record);
         *self.asks |= !basket::asks(&record.event).is_empty();
-        if let Some(id) = order_of(&record.event) {
-            self.recent.push(lsn, id);
-        }
+        self.recent.take(lsn, &record.event);
         if let Event::OrderRefused(ended) = &record.event
             && let Some(caller) = self.baskets.remove(&ended.id)
         {
@@ -458,30 +443,6 @@ impl Batch<'_> {
                 _ => Refusal::DeadlineBeforePlaced,
             };
             self.waiting.push((caller, Ok(Outcome::Refused(refusal))));
-        }
-    }
-}
-
-impl Recent {
-    fn after(stored: Lsn, partition: &Partition) -> Self {
-        let mut events: Vec<(Lsn, OrderId)> = partition.changes_after(stored).collect();
-        events.sort_unstable();
-        let kept = events.split_off(events.len().saturating_sub(RECENT_MAX));
-        Self { events: kept.into(), dropped: events.last().map_or(Lsn(0), |(lsn, _)| *lsn) }
-    }
-
-    fn push(&mut self, lsn: Lsn, id: OrderId) {
-        if self.events.len() >= RECENT_MAX
-            && let Some((dropped, _)) = self.events.pop_front()
-        {
-            self.dropped = dropped;
-        }
-        self.events.push_back((lsn, id));
-    }
-
-    fn forget(&mut self, stored: Lsn) {
-        while self.events.front().is_some_and(|(lsn, _)| *lsn <= stored) {
-            self.events.pop_front();
         }
     }
 }
@@ -509,17 +470,6 @@ fn lines_of(command: &Command) -> Option<usize> {
         }
         Command::HoldPart(part) => Some(part.lines.len()),
         Command::AcceptParts { parts, .. } => Some(parts.iter().map(|(_, lines)| 1 + lines.len()).sum()),
-        _ => None,
-    }
-}
-
-/// The order whose row in a list `event` changes.
-fn order_of(event: &Event) -> Option<OrderId> {
-    match event {
-        Event::OrderPlaced { id, .. } | Event::BasketPlaced { id, .. } => Some(*id),
-        Event::OrderConfirmed(ended) | Event::OrderExpired(ended) | Event::OrderCancelled { ended, .. } => {
-            Some(ended.id)
-        }
         _ => None,
     }
 }
