@@ -188,14 +188,12 @@ impl State {
 
 /// Sees one event through; says whether everybody answered.
 async fn ask(args: Args, lsn: Lsn, event: Event, asks: Vec<(PartitionId, Command)>) -> (Lsn, bool) {
-    let answered = match event {
-        Event::OrderOpened { id, .. } => open(&args, id, asks).await,
-        _ => {
-            let told = asks.iter().map(|(partition, command)| until_answered(&args.gates, *partition, command));
-            join_all(told).await.iter().all(Option::is_some)
-        }
-    };
-    (lsn, answered)
+    if let Event::OrderOpened { id, .. } = event {
+        return (lsn, open(&args, id, asks).await);
+    }
+    // Side by side: one that does not answer keeps nobody else's units.
+    let told = asks.iter().map(|(partition, command)| until_answered(&args.gates, *partition, command));
+    (lsn, join_all(told).await.iter().all(Option::is_some))
 }
 
 /// Asks every partition for its part, and tells home; says whether home answered.

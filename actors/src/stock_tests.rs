@@ -13,7 +13,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 /// Keeps a test that would hang from hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const SEGMENT: u64 = 1 << 20;
 
 async fn open_shop(storage: &MemoryStorage, folder: &Path, partitions: u16) -> Shop {
@@ -184,7 +184,7 @@ async fn a_restart_completes_a_basket_whose_frame_was_settled_in_part() {
                 }
             }
         });
-        assert_eq!(placed.await.status, OrderStatus::Held);
+        assert_eq!(Box::pin(placed).await.status, OrderStatus::Held);
     }
     assert_eq!(held(&shop, &skus[1]).await, 2);
     shop.close(Duration::from_secs(20)).await;
