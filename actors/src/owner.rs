@@ -431,6 +431,7 @@ impl Handler<Panic> for Owner {
 
 impl Batch<'_> {
     /// Takes what `command` made happen.
+    #[inline]
     fn take(&mut self, record: &Record, command: &Command) {
         let lsn = self.journal.append(record);
         *self.asks |= !basket::asks(&record.event).is_empty();
