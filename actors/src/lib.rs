@@ -31,6 +31,7 @@ mod lists;
 mod open;
 mod owner;
 mod plane;
+mod recent;
 mod settings;
 mod shop;
 mod stock;

@@ -15,13 +15,15 @@ use crate::clock;
 use crate::error::with_sources;
 use crate::gate::{Credit, Gate};
 use crate::keys::{KeyIndex, Running};
+use crate::recent::Recent;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Histogram};
 use son7shop_engine::{
-    Answer, Command, CustomerId, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Refusal, Sku, basket,
+    Answer, Command, CustomerId, Decision, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Record,
+    Refusal, Sku, Time, basket,
 };
 use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -33,13 +35,17 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH_EVENTS_MAX: usize = 2048;
 /// Bytes of an open batch after which it is flushed at once.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// Order events that the database does not have yet, kept for lists. Beyond it, lists
-/// are refused until write-behind has caught up.
-const RECENT_MAX: usize = 1 << 20;
-/// Events that an open order may still need room for: its end, and its parts' ends.
-const EVENTS_PER_HOLD: u64 = 1;
-/// Bytes of such an event, over what its frame costs.
-const EVENT_BYTES: u64 = 96;
+/// Holds that the owner ends by itself before it looks whether somebody asks for something.
+const ENDS_AT_ONCE: usize = 1024;
+/// A commit that takes longer is told in the log.
+const SLOW_COMMIT: Duration = Duration::from_millis(500);
+/// The most bytes of the event that ends a hold, over what its frame and its lines cost.
+const END_BYTES: u64 = 48;
+/// The same of the event that begins one, with customer, key and numbers.
+const BEGIN_BYTES: u64 = 192;
+/// The most bytes of a line in an event: the sku, then quantity, price and sale. A partition
+/// that is named costs less.
+const LINE_BYTES: u64 = Sku::MAX as u64 + 24;
 
 /// What a caller gets: an outcome, or why there is none.
 pub(crate) type Reply = Result<Outcome, ShopError>;
@@ -50,6 +56,8 @@ pub(crate) type Reply = Result<Outcome, ShopError>;
 pub(crate) struct Decide {
     pub(crate) command: Command,
     pub(crate) caller: Caller,
+    /// What the caller is answered if the command would be accepted anew.
+    pub(crate) bar: Option<Box<ShopError>>,
 }
 
 /// Who waits for an answer, and what comes back to others with it.
@@ -68,7 +76,7 @@ impl Caller {
         (Self { reply, credit, running }, answer)
     }
 
-    fn answer(self, answer: Reply) {
+    pub(crate) fn answer(self, answer: Reply) {
         drop(self.credit);
         if let Some(running) = self.running {
             running.end(matches!(answer, Ok(Outcome::Accepted(_) | Outcome::Repeated(_))));
@@ -137,6 +145,8 @@ pub(crate) struct Owner {
     keys: Arc<KeyIndex>,
     /// Whether the open batch will be flushed when the loop has turned.
     flushing: bool,
+    /// Whether the next piece of what is overdue ends when the loop has turned.
+    ticking: bool,
     waiting: Vec<(Caller, Reply)>,
     reads: Vec<Read>,
     /// Callers whose baskets wait for other partitions.
@@ -149,11 +159,13 @@ pub(crate) struct Owner {
     last_breath: LastBreath,
 }
 
-/// Order events that the database does not have yet, oldest first.
-struct Recent {
-    events: VecDeque<(Lsn, OrderId)>,
-    /// The last event that was dropped for want of room.
-    dropped: Lsn,
+/// Where what happens to the partition goes.
+struct Batch<'a> {
+    journal: &'a mut Journal,
+    recent: &'a mut Recent,
+    baskets: &'a mut HashMap<OrderId, Caller>,
+    waiting: &'a mut Vec<(Caller, Reply)>,
+    asks: &'a mut bool,
 }
 
 struct Meters {
@@ -176,6 +188,7 @@ impl Owner {
             gate,
             keys,
             flushing: false,
+            ticking: false,
             waiting: Vec::new(),
             reads: Vec::new(),
             baskets: HashMap::new(),
@@ -205,50 +218,45 @@ impl Owner {
     /// The orders of `of` (everybody's for `None`) that changed after `stored`; `None` if
     /// some of them are no longer known.
     pub(crate) fn changed_after(&self, stored: Lsn, of: Option<&CustomerId>) -> Option<Vec<OrderView>> {
-        if self.recent.dropped > stored {
-            return None;
-        }
-        let mut orders: Vec<OrderId> =
-            self.recent.events.iter().filter(|(lsn, _)| *lsn > stored).map(|(_, id)| *id).collect();
-        orders.sort_unstable();
-        orders.dedup();
-        let views = orders.into_iter().filter_map(|id| self.partition.order(id));
-        Some(views.filter(|order| of.is_none_or(|customer| *customer == order.customer)).collect())
+        let newer = self.recent.newer(stored)?;
+        Some(newer.filter_map(|(lsn, id)| self.partition.order_changed_at(*lsn, *id, of)).collect())
     }
 
     /// Decides and applies; what happened goes into the open batch.
-    fn step(&mut self, command: &Command) -> Outcome {
-        let Self { partition, journal, recent, baskets, waiting, asks, keys, gate, .. } = self;
+    fn step(&mut self, now: Time, command: &Command) -> Outcome {
         let forgetting = match command {
-            Command::Forget { stored, ended_by } => partition.forgettable_keys(*stored, *ended_by),
+            Command::Forget { stored, ended_by } => self.partition.forgettable_keys(*stored, *ended_by),
             _ => Vec::new(),
         };
-        let outcome = partition.step(clock::now(), command, |record| {
-            let lsn = journal.append(record);
-            *asks |= !basket::asks(&record.event).is_empty();
-            if let Some(id) = order_of(&record.event) {
-                recent.push(lsn, id);
-            }
-            if let Event::OrderRefused(ended) = &record.event
-                && let Some(caller) = baskets.remove(&ended.id)
-            {
-                let refusal = match command {
-                    Command::RefuseParts { refusal, .. } => refusal.clone(),
-                    _ => Refusal::DeadlineBeforePlaced,
-                };
-                waiting.push((caller, Ok(Outcome::Refused(refusal))));
-            }
-        });
-        keys.forget(gate.id(), &forgetting);
+        let (partition, mut batch) = self.batch();
+        let outcome = partition.step(now, command, |record| batch.take(record, command));
+        self.keys.forget(self.gate.id(), &forgetting);
         outcome
     }
 
-    fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller }: Decide) {
-        if matches!(command, Command::PlaceOrder(_) | Command::HoldPart(_)) && !self.has_room() {
-            let full = ShopError::JournalFull { partition: self.gate.id() };
-            return caller.answer(Err(full));
+    /// Ends some of the holds that are overdue at `now`; says whether that was all.
+    fn end_overdue(&mut self, now: Time) -> bool {
+        let (partition, mut batch) = self.batch();
+        partition.end_overdue(now, ENDS_AT_ONCE, |record| batch.take(record, &Command::Tick))
+    }
+
+    /// The partition, and where what happens to it goes.
+    fn batch(&mut self) -> (&mut Partition, Batch<'_>) {
+        let Self { partition, journal, recent, baskets, waiting, asks, .. } = self;
+        (partition, Batch { journal, recent, baskets, waiting, asks })
+    }
+
+    fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller, bar }: Decide) {
+        let now = clock::now();
+        let full = || Box::new(ShopError::JournalFull { partition: self.gate.id() });
+        let bar = bar.or_else(|| (!self.has_room(&command)).then(full));
+        if let Some(bar) = bar
+            && self.is_new(now, &command)
+        {
+            caller.answer(Err(*bar));
+            return self.after(ctx);
         }
-        let outcome = self.step(&command);
+        let outcome = self.step(now, &command);
         match (&command, &outcome) {
             (Command::PlaceOrder(place), Outcome::Accepted(Answer::Order(order))) => {
                 self.meters.placed.increment(1);
@@ -315,6 +323,10 @@ impl Owner {
 
     #[expect(clippy::cast_precision_loss, reason = "batches are small")]
     fn committed(&mut self, committed: Committed, events: usize, took: Duration) {
+        if took > SLOW_COMMIT {
+            let (partition, segment) = (self.gate.id().0, committed.segment);
+            tracing::warn!(partition, segment, events, took_ms = took.as_millis(), "slow commit");
+        }
         self.gate.publish(committed, std::mem::take(&mut self.asks));
         self.meters.syncs.increment(1);
         self.meters.events.increment(events as u64);
@@ -323,17 +335,50 @@ impl Owner {
         self.recent.forget(self.gate.stored());
     }
 
-    /// Whether the journal may take a new order, and still have room for the ends of those
-    /// that hold units.
-    fn has_room(&self) -> bool {
-        let per_hold = EVENTS_PER_HOLD * (EVENT_OVERHEAD_BYTES + EVENT_BYTES);
-        self.journal.room((self.partition.open_holds() as u64 + 1) * per_hold)
+    /// Whether the journal may take `command`, and still have room for the ends of all that
+    /// holds units then. Ends themselves are taken always: that is what the room is kept for.
+    fn has_room(&self, command: &Command) -> bool {
+        let Some(lines) = lines_of(command) else { return true };
+        let holds = self.partition.open_holds() as u64 + 1;
+        let ends = holds * (EVENT_OVERHEAD_BYTES + END_BYTES);
+        // The new lines come twice: when they begin to be held, and when that ends.
+        let lines = (self.partition.open_lines() + 2 * lines) as u64;
+        self.journal.room(EVENT_OVERHEAD_BYTES + BEGIN_BYTES + ends + lines * LINE_BYTES)
     }
 
+    /// Whether `command` would be accepted now: a repeat and a refusal need no room, and
+    /// nobody else's help.
+    fn is_new(&mut self, now: Time, command: &Command) -> bool {
+        self.step(now, &Command::Tick);
+        matches!(self.partition.decide(now, command), Decision::Accept(..))
+    }
+
+    /// Lets callers in once nothing is overdue: the first command would have to wait until
+    /// all of it had ended, and after a long pause that may be every hold there is.
+    fn open(&mut self, ctx: &mut Context<Self>) {
+        let all = self.end_overdue(clock::now());
+        let events = self.journal.pending();
+        if events > 0 && !self.commit(events, ctx) {
+            return;
+        }
+        if !all {
+            ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), owner, ctx| owner.open(ctx)));
+            return;
+        }
+        ctx.run_interval(TICK, |owner, ctx| {
+            if !owner.ticking {
+                owner.tick(ctx);
+            }
+        });
+        self.gate.open(ctx.address());
+    }
+
+    /// Ends what is overdue, piece by piece.
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.partition.next_deadline().is_some_and(|deadline| deadline <= clock::now()) {
-            self.step(&Command::Tick);
-            self.after(ctx);
+        self.ticking = !self.end_overdue(clock::now());
+        self.after(ctx);
+        if self.ticking {
+            ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), owner, ctx| owner.tick(ctx)));
         }
     }
 }
@@ -342,10 +387,8 @@ impl Actor for Owner {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let address = ctx.address();
-        ctx.run_interval(TICK, Self::tick);
         self.gate.publish(self.journal.committed(), true);
-        self.gate.open(address);
+        self.open(ctx);
     }
 }
 
@@ -386,26 +429,21 @@ impl Handler<Panic> for Owner {
     }
 }
 
-impl Recent {
-    fn after(stored: Lsn, partition: &Partition) -> Self {
-        let mut events: Vec<(Lsn, OrderId)> =
-            partition.orders().filter(|order| order.lsn > stored).map(|order| (order.lsn, order.id)).collect();
-        events.sort_unstable();
-        Self { events: events.into(), dropped: Lsn(0) }
-    }
-
-    fn push(&mut self, lsn: Lsn, id: OrderId) {
-        if self.events.len() >= RECENT_MAX
-            && let Some((dropped, _)) = self.events.pop_front()
+impl Batch<'_> {
+    /// Takes what `command` made happen.
+    #[inline]
+    fn take(&mut self, record: &Record, command: &Command) {
+        let lsn = self.journal.append(record);
+        *self.asks |= !basket::asks(&record.event).is_empty();
+        self.recent.take(lsn, &record.event);
+        if let Event::OrderRefused(ended) = &record.event
+            && let Some(caller) = self.baskets.remove(&ended.id)
         {
-            self.dropped = dropped;
-        }
-        self.events.push_back((lsn, id));
-    }
-
-    fn forget(&mut self, stored: Lsn) {
-        while self.events.front().is_some_and(|(lsn, _)| *lsn <= stored) {
-            self.events.pop_front();
+            let refusal = match command {
+                Command::RefuseParts { order, refusal } if *order == ended.id => refusal.clone(),
+                _ => Refusal::DeadlineBeforePlaced,
+            };
+            self.waiting.push((caller, Ok(Outcome::Refused(refusal))));
         }
     }
 }
@@ -424,13 +462,19 @@ impl Meters {
     }
 }
 
-/// The order whose row in a list `event` changes.
-fn order_of(event: &Event) -> Option<OrderId> {
-    match event {
-        Event::OrderPlaced { id, .. } | Event::BasketPlaced { id, .. } => Some(*id),
-        Event::OrderConfirmed(ended) | Event::OrderExpired(ended) | Event::OrderCancelled { ended, .. } => {
-            Some(ended.id)
+/// The lines that `command` adds to the journal, if it needs room there, each partition that
+/// it names counted as one.
+fn lines_of(command: &Command) -> Option<usize> {
+    match command {
+        Command::PlaceOrder(place) => {
+            Some(place.parts.iter().fold(place.lines.len(), |lines, part| lines + 1 + part.lines.len()))
         }
+        Command::HoldPart(part) => Some(part.lines.len()),
+        Command::AcceptParts { parts, .. } => Some(parts.iter().map(|(_, lines)| 1 + lines.len()).sum()),
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "owner_tests.rs"]
+mod tests;

@@ -125,7 +125,7 @@ impl Shop {
             }
         };
         let (caller, answer) = Caller::new(Some(credit), running);
-        decide_for(gate, Command::PlaceOrder(place), caller, answer).await
+        calls::place(&self.inner.gates, gate, place, caller, answer).await
     }
 
     /// Ends a held order and gives its units back.

@@ -43,7 +43,8 @@ pub struct PlaceOrder {
     /// The lines of other partitions; none for most orders.
     pub parts: Vec<PartRequest>,
     /// How long the units are set aside, in milliseconds; the deadline is
-    /// `now + hold_millis`.
+    /// `now + hold_millis`. Of a basket it must be shorter than the caller lets the ends of
+    /// parts be remembered ([`Command::Forget`]): see [`PartHold::deadline`].
     pub hold_millis: i64,
 }
 
@@ -57,7 +58,8 @@ pub struct PartHold {
     /// The lines that the asked partition owns, one for each product.
     pub lines: Vec<LineRequest>,
     /// The order's deadline: home refuses the basket then, so a request that comes later
-    /// holds nothing. (The end of a part is remembered for longer than any hold lasts.)
+    /// holds nothing. One that comes earlier finds the part's end remembered, if it has ended:
+    /// the caller sees to it, by forgetting nothing that ended less than a hold's time ago.
     pub deadline: Time,
 }
 

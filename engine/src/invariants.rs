@@ -68,13 +68,20 @@ pub enum Violation {
         /// The first event that did not fit.
         lsn: Lsn,
     },
-    /// 8: the number of open holds is what the orders and parts say.
-    #[error("8 open holds: {counted} are counted, {open} orders and parts hold units")]
+    /// 8: the numbers of open holds and of their lines are what the orders and parts say.
+    #[error(
+        "8 open holds: {counted} with {counted_lines} lines are counted, \
+        {open} orders and parts hold units, with {open_lines} lines"
+    )]
     OpenHolds {
         /// By the counter.
         counted: usize,
         /// By the orders and parts.
         open: usize,
+        /// Their lines, by the counter.
+        counted_lines: usize,
+        /// Their lines, by the orders and parts.
+        open_lines: usize,
     },
 }
 

@@ -124,6 +124,11 @@ impl Order {
         self.elsewhere.as_ref().map_or(&[], |elsewhere| &elsewhere.asked)
     }
 
+    /// What the event that ends it will repeat.
+    pub(crate) fn open_lines(&self) -> usize {
+        self.lines.len() + self.asked().len()
+    }
+
     /// The lines that other partitions hold for it.
     pub(crate) fn lines_elsewhere(&self) -> &[PricedLine] {
         self.elsewhere.as_ref().map_or(&[], |elsewhere| &elsewhere.lines)

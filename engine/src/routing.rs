@@ -5,7 +5,8 @@ use crate::event::Lines;
 use crate::ids::{PartitionId, Sku};
 
 /// The partition that owns `sku` among `partitions`: 64-bit FNV-1a of the sku's bytes
-/// (offset basis 0xcbf29ce484222325, prime 0x100000001b3), then
+/// (offset basis 0xcbf29ce484222325, prime 0x100000001b3), mixed once more by
+/// `hash = (hash ^ hash >> 32) × 0x9e3779b97f4a7c15` (modulo 2⁶⁴), then
 /// `(hash × partitions) >> 64`. Written down here because a data folder depends on it:
 /// it must never change.
 ///

@@ -4,6 +4,9 @@
 
 mod table;
 
+use son7shop_engine::{
+    Command, CustomerId, LineRequest, OrderId, Partition, PartitionId, PlaceOrder, Record, RequestKey, Sku, Time, Won,
+};
 use table::check;
 
 #[test]
@@ -469,4 +472,32 @@ fn an_id_used_again_has_its_own_deadline() {
         @700 tick                  -> again done           | air 9/0/0
         ",
     );
+}
+
+#[test]
+fn overdue_holds_end_in_pieces_as_they_end_at_once() {
+    let sku = Sku::parse("air").expect("a sku");
+    let mut partition = Partition::new(PartitionId(0), 1);
+    let product =
+        Command::CreateProduct { sku: sku.clone(), name: "Air".into(), price: Won(100), on_hand: 9, key: None };
+    partition.step(Time(0), &product, |_| ());
+    for n in 0..5 {
+        let place = PlaceOrder {
+            id: OrderId::new(Time(0), n, PartitionId(0)),
+            customer: CustomerId::parse("ann").expect("a customer"),
+            key: RequestKey { key: [n.to_le_bytes()[0]; 16], request: [0; 16] },
+            lines: std::iter::once(LineRequest { sku: sku.clone(), quantity: 1 }).collect(),
+            parts: Vec::new(),
+            hold_millis: 600,
+        };
+        partition.step(Time(0), &Command::PlaceOrder(place), |_| ());
+    }
+    let (mut at_once, mut in_pieces) = (partition.clone(), partition);
+    let (mut expected, mut records): (Vec<Record>, Vec<Record>) = (Vec::new(), Vec::new());
+    at_once.step(Time(700), &Command::Tick, |record| expected.push(record.clone()));
+    for (all, ended) in [(false, 2), (false, 4), (true, 5), (true, 5)] {
+        assert_eq!(in_pieces.end_overdue(Time(700), 2, |record| records.push(record.clone())), all);
+        assert_eq!(records.len(), ended);
+    }
+    assert_eq!((records, in_pieces.image()), (expected, at_once.image()));
 }

@@ -3,7 +3,7 @@
 use super::decide::holder;
 use super::{KeyUse, Partition};
 use crate::invariants::Violation;
-use crate::order::{Line, OrderStatus, PartStatus};
+use crate::order::{Line, Order, OrderStatus, PartStatus};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -90,10 +90,14 @@ impl Partition {
     }
 
     fn check_open_holds(&self) -> Result<(), Violation> {
-        let orders = self.orders.iter().filter(|order| order.status.holds_units()).count();
-        let parts = self.parts.values().filter(|part| part.status == PartStatus::Held).count();
-        let (counted, open) = (self.open_holds, orders + parts);
-        if counted == open { Ok(()) } else { Err(Violation::OpenHolds { counted, open }) }
+        let orders = self.orders.iter().filter(|order| order.status.holds_units()).map(Order::open_lines);
+        let parts = self.parts.values().filter(|part| part.status == PartStatus::Held).map(|part| part.lines.len());
+        let (open, open_lines) = orders.chain(parts).fold((0, 0), |(holds, all), lines| (holds + 1, all + lines));
+        let (counted, counted_lines) = (self.open_holds, self.open_lines);
+        if (counted, counted_lines) == (open, open_lines) {
+            return Ok(());
+        }
+        Err(Violation::OpenHolds { counted, open, counted_lines, open_lines })
     }
 
     /// Whether every event fitted.

@@ -1,6 +1,6 @@
 //! What would happen: one small function for each command, each a list of early returns.
 
-use super::{Answer, Decision, Ended as Gone, KeyUse, Partition};
+use super::{Answer, Decision, Gone, KeyUse, Partition};
 use crate::arena::Arena;
 use crate::command::{Command, LineRequest, PartHold, PlaceOrder, Requester};
 use crate::event::{Ended, Event, Lines, Record, Role};
@@ -65,7 +65,7 @@ impl Partition {
     }
 
     /// The order that holds units and whose deadline has come; the earliest of them.
-    fn due(&self, now: Time) -> Option<&Order> {
+    pub(super) fn due(&self, now: Time) -> Option<&Order> {
         let Reverse(hold) = self.deadlines.peek()?;
         if hold.0 > now { None } else { holder(&self.orders, hold) }
     }

@@ -6,7 +6,7 @@
 //! tells. Each function here returns whether its event fitted.
 
 use super::decide::holder;
-use super::{Ended as Gone, KeyUse, Partition, ProductKey, has_id, hash_key, leads_from};
+use super::{Gone, KeyUse, Partition, ProductKey, has_id, hash_key, leads_from};
 use crate::arena::Arena;
 use crate::event::{Ended, Event, Record};
 use crate::ids::{CustomerId, OrderId, RequestKey, Sku};
@@ -120,6 +120,7 @@ impl Partition {
     /// The order's place; `None`, and nothing changed, if its id or its key leads to another order.
     pub(super) fn insert_order(&mut self, order: Order) -> Option<u32> {
         let (id, key, deadline, holds) = (order.id, order.key.key, order.deadline, order.status.holds_units());
+        let open_lines = order.open_lines();
         let at = self.orders.insert(order);
         let (orders, product_keys) = (&self.orders, &self.product_keys);
         let has_this_id = |place| place != at && has_id(orders, place, id);
@@ -137,6 +138,7 @@ impl Partition {
         }
         if holds {
             self.open_holds += 1;
+            self.open_lines += open_lines;
             self.deadlines.push(Reverse((deadline, id, at)));
         }
         Some(at)
@@ -145,10 +147,9 @@ impl Partition {
     /// Takes the units of `lines` for the order at `place`.
     fn take_for(&mut self, place: u32, customer: &CustomerId, lines: &[PricedLine]) -> bool {
         let (lines, fits) = self.take(customer, lines);
-        match self.orders.get_mut(place) {
-            Some(order) => order.lines = lines,
-            None => return false,
-        }
+        let Some(order) = self.orders.get_mut(place) else { return false };
+        self.open_lines += lines.len();
+        order.lines = lines;
         fits
     }
 
@@ -171,6 +172,7 @@ impl Partition {
         }
         let Some(order) = self.remove_order(ended.id) else { return false };
         self.open_holds -= 1;
+        self.open_lines -= order.open_lines();
         let fits = move_units(&mut self.products, &order.customer, &order.lines, Units::Back);
         self.refused.insert(order.id, ());
         self.ended.push_back((self.time, self.lsn, Gone::Refused(order.id)));
@@ -186,6 +188,7 @@ impl Partition {
         order.ended_at = now;
         order.lsn = lsn;
         self.open_holds -= 1;
+        self.open_lines -= order.open_lines();
         let fits = move_units(&mut self.products, &order.customer, &order.lines, to);
         self.ended.push_back((now, lsn, Gone::Order(ended.id)));
         self.drop_ended_deadlines();
@@ -203,7 +206,10 @@ impl Partition {
     }
 
     pub(super) fn insert_part(&mut self, id: OrderId, part: Part) {
-        self.open_holds += usize::from(part.status == PartStatus::Held);
+        if part.status == PartStatus::Held {
+            self.open_holds += 1;
+            self.open_lines += part.lines.len();
+        }
         self.parts.insert(id, part);
     }
 
@@ -219,6 +225,7 @@ impl Partition {
         let Some(part) = held else { return false };
         part.status = status;
         self.open_holds -= 1;
+        self.open_lines -= part.lines.len();
         let fits =
             part.customer.as_ref().is_some_and(|customer| move_units(&mut self.products, customer, &part.lines, to));
         self.ended.push_back((self.time, self.lsn, Gone::Part(id)));

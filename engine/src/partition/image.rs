@@ -1,7 +1,7 @@
 //! A partition as a snapshot keeps it. Equal states give equal bytes, whatever the maps'
 //! seeds were: everything is in a fixed order.
 
-use super::{Ended, Partition, ProductKey};
+use super::{Gone, Partition, ProductKey};
 use crate::Lsn;
 use crate::ids::{CustomerId, OrderId, PartitionId, Sku};
 use crate::money::Won;
@@ -26,7 +26,7 @@ pub struct PartitionImage {
     parts: Vec<(OrderId, Part)>,
     /// Keys of products and adjustments, by key; an order has its own key.
     keys: Vec<ProductKey>,
-    ended: Vec<(Time, Lsn, Ended)>,
+    ended: Vec<(Time, Lsn, Gone)>,
     /// Carried on, so that a snapshot does not hide that its journal was wrong.
     misfit: Option<Lsn>,
 }
@@ -81,8 +81,8 @@ impl PartitionImage {
             partition.insert_product_key(used);
         }
         let refused = self.ended.iter().filter_map(|(_, _, gone)| match gone {
-            Ended::Refused(id) => Some((*id, ())),
-            Ended::Order(_) | Ended::Part(_) | Ended::Key(_) => None,
+            Gone::Refused(id) => Some((*id, ())),
+            Gone::Order(_) | Gone::Part(_) | Gone::Key(_) => None,
         });
         partition.refused.extend(refused);
         partition.ended = self.ended.into();

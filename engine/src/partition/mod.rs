@@ -8,7 +8,7 @@ mod image;
 use crate::arena::Arena;
 use crate::command::Command;
 use crate::event::Record;
-use crate::ids::{OrderId, PartitionId, RequestKey, Sku};
+use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::index::{Index, NameHash};
 use crate::map::{Map, hasher};
 use crate::order::{Line, Order, OrderStatus, OrderView, Part, PricedLine, PricedLines};
@@ -96,7 +96,7 @@ type Deadline = Reverse<(Time, OrderId, u32)>;
 
 /// What leaves memory some time after it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-enum Ended {
+enum Gone {
     Order(OrderId),
     Part(OrderId),
     Key([u8; 16]),
@@ -127,9 +127,11 @@ pub struct Partition {
     /// to the top; the top always holds units.
     deadlines: BinaryHeap<Deadline>,
     /// What ended, in the order in which it did.
-    ended: VecDeque<(Time, Lsn, Ended)>,
+    ended: VecDeque<(Time, Lsn, Gone)>,
     /// Orders and parts that hold units.
     open_holds: usize,
+    /// What their ends will repeat: the lines here, and the partitions asked for a part.
+    open_lines: usize,
     /// The first event that did not fit the state it met.
     misfit: Option<Lsn>,
     seed: u64,
@@ -156,6 +158,7 @@ impl Partition {
             deadlines: BinaryHeap::new(),
             ended: VecDeque::new(),
             open_holds: 0,
+            open_lines: 0,
             misfit: None,
             seed,
         }
@@ -196,14 +199,24 @@ impl Partition {
                 Ok(Decision::Repeat(answer)) => return Outcome::Repeated(answer),
                 Ok(Decision::Refuse(refusal)) | Err(refusal) => return Outcome::Refused(refusal),
                 Ok(Decision::Overdue) => {
-                    if let Some(event) = self.overdue(now) {
-                        let happened = Record { at: now, event };
-                        record(&happened);
-                        self.evolve(&happened);
-                    }
+                    self.end_overdue(now, usize::MAX, &mut record);
                 }
             }
         }
+    }
+
+    /// Ends holds whose deadline has come, the earliest first, at most `at_most` of them;
+    /// says whether all have ended. A [`Command::Tick`] in pieces, for when many are due at
+    /// once: the next command ends what is left before it is decided.
+    pub fn end_overdue(&mut self, clock: Time, at_most: usize, mut record: impl FnMut(&Record)) -> bool {
+        let now = clock.max(self.time);
+        for _ in 0..at_most {
+            let Some(event) = self.overdue(now) else { return true };
+            let happened = Record { at: now, event };
+            record(&happened);
+            self.evolve(&happened);
+        }
+        self.due(now).is_none()
     }
 
     /// When the next hold ends, if none ends sooner.
@@ -234,7 +247,24 @@ impl Partition {
         self.find_order(id).filter(|order| order.status != OrderStatus::Opening).map(|order| self.view(order))
     }
 
-    /// The orders that other partitions have not answered for: after a crash home asks again.
+    /// The order, as it is shown, if the event at `lsn` was the last to change it and it is
+    /// `of`'s (anybody's for `None`).
+    #[must_use]
+    pub fn order_changed_at(&self, lsn: Lsn, id: OrderId, of: Option<&CustomerId>) -> Option<OrderView> {
+        let order = self.find_order(id)?;
+        let wanted = order.lsn == lsn && of.is_none_or(|customer| *customer == order.customer);
+        (wanted && order.status.is_shown()).then(|| self.view(order))
+    }
+
+    /// The orders that changed after `lsn`, each with the last event that changed it; in no
+    /// order. None that is opening.
+    pub fn changes_after(&self, lsn: Lsn) -> impl Iterator<Item = (Lsn, OrderId)> {
+        let changed = self.orders.iter().filter(move |order| order.lsn > lsn && order.status.is_shown());
+        changed.map(|order| (order.lsn, order.id))
+    }
+
+    /// The baskets that other partitions have not answered for. Only tests look: after a crash
+    /// it is the stock participant's cursor that leads to them again.
     pub fn opening_orders(&self) -> impl Iterator<Item = OrderId> {
         self.orders.iter().filter(|order| order.status == OrderStatus::Opening).map(|order| order.id)
     }
@@ -264,6 +294,13 @@ impl Partition {
     #[must_use]
     pub const fn open_holds(&self) -> usize {
         self.open_holds
+    }
+
+    /// How much the events that end the open holds will repeat: the lines that the orders and
+    /// parts hold here, and for each order the other partitions that were asked for a part.
+    #[must_use]
+    pub const fn open_lines(&self) -> usize {
+        self.open_lines
     }
 
     /// The first event applied that did not fit the state it met. `None` for every

@@ -225,7 +225,7 @@ fn read_body(header: &Header, file: &dyn StorageFile, path: &Path) -> Result<Res
 }
 
 /// How many segments were sealed since the newest snapshot; cheap.
-fn sealed_since(folder: &PartitionFolder, up_to: Committed) -> Result<u64, JournalError> {
+pub fn sealed_since(folder: &PartitionFolder, up_to: Committed) -> Result<u64, JournalError> {
     for lsn in list(folder)? {
         if let Ok(header) = header(folder, lsn)? {
             return Ok(up_to.segment.saturating_sub(header.next_segment));
