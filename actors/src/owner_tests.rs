@@ -8,12 +8,13 @@ use son7shop_persistence::journal::faults::MemoryStorage;
 use son7shop_persistence::journal::{DataFolder, FolderOptions, OpenHints};
 use std::path::Path;
 
+const SEGMENT: u64 = 64 << 10;
 const HERE: PartitionId = PartitionId(0);
 const THERE: PartitionId = PartitionId(1);
 
 /// An owner of partition 0 in a new folder, which sells `air`.
 fn owner(limit_bytes: u64) -> Owner {
-    let options = FolderOptions { segment_bytes: 64 << 10, limit_bytes, ..FolderOptions::new(Some(2), [7; 16]) };
+    let options = FolderOptions { segment_bytes: SEGMENT, limit_bytes, ..FolderOptions::new(Some(2), [7; 16]) };
     let data = DataFolder::open(Arc::new(MemoryStorage::new()), Path::new("/shop"), &options).unwrap();
     let recovered = Journal::open(&data.partition(HERE).unwrap(), OpenHints::default(), 1, &mut |_| {}).unwrap();
     let mut owner = Owner::new(Parts {
@@ -128,7 +129,7 @@ fn lists_are_refused_while_the_database_is_further_behind_than_is_kept() {
 
 #[test]
 fn at_the_disk_limit_a_basket_is_not_placed_over_what_open_orders_need() {
-    let mut owner = owner(64 << 10);
+    let mut owner = owner(4 * SEGMENT);
     let hour = 3_600_000;
     decide(&mut owner, place(0, hour, elsewhere()));
     let full = ShopError::JournalFull { partition: HERE };

@@ -100,7 +100,7 @@ impl Sides {
         let shop = Shop::new(binary, &folder.path().join("data"))
             .set("SON7_PARTITIONS", &self.threads.to_string())
             // No hold may end while it is looked at.
-            .set("SON7_HOLD_SECONDS", "86400");
+            .set("SON7_HOLD_SECONDS", "86399");
         let program = shop.start(START_PATIENCE)?;
         let (admin_token, customer_tokens) = (shop.admin_token()?, shop.customer_tokens("buyer", CUSTOMERS)?);
         Ok(EmptyShop { program, admin_token, customer_tokens, _folder: folder })

@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn own_shop(binary: &Path, scenario: &Scenario, threads: usize) -> anyhow::Result<Finding> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
     // No hold may end while the orders are being compared.
-    let shop = Shop::new(binary, &folder.path().join("data")).set("SON7_HOLD_SECONDS", "86400");
+    let shop = Shop::new(binary, &folder.path().join("data")).set("SON7_HOLD_SECONDS", "86399");
     let program = shop.start(START_PATIENCE)?;
     let target = Target {
         address: program.address(),
