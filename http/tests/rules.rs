@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lines of a source file, at most.
-const LINES_MAX: usize = 500;
+const LINES_MAX: usize = 550;
 /// Folders that are built or filled, never written by hand.
 const SKIPPED: [&str; 3] = ["target", "data", ".git"];
 /// Words of unfinished work, and switches that skip a test in silence. In two pieces each,
