@@ -22,7 +22,7 @@ check: ## format, lints, and the dependencies' licences and advisories
 	then cargo deny check; \
 	else echo 'NOT RUN: cargo deny is not installed (cargo install cargo-deny)'; fi
 
-bench: ## the speed table (about half an hour; leave the machine alone meanwhile)
+bench: ## the speed table (about a quarter of an hour; leave the machine alone meanwhile)
 	cargo build --release --bins --workspace
 	target/release/speed
 
