@@ -7,6 +7,7 @@ use son7shop_loadtest::lab::backends::engine::Engine;
 use son7shop_loadtest::lab::backends::planted::ReleasedEarly;
 use son7shop_loadtest::lab::backends::redis::{Fsync, Lease, Lock, Lua};
 use son7shop_loadtest::lab::backends::sql::{Sql, Way};
+use son7shop_loadtest::lab::report::Report;
 use son7shop_loadtest::lab::run::{Plan, Record, run as run_plan};
 use son7shop_loadtest::limits::allow_connections;
 use son7shop_loadtest::servers::{Kind, Server};
@@ -70,8 +71,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(!found.backends.is_empty(), "there is nothing to measure");
     let mut say = |record: &Record| println!("{}", line(record));
     let records = run_plan(&plan, &found.backends, &mut say)?;
-    write(&args.out, &plan, &records, &found.missing)?;
-    println!("written to {}", args.out.display());
+    let report = Report::new(plan, records, found.missing, true);
+    write(&args.out, &report)?;
+    println!("written to {}", args.out.join("lab.html").display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -157,13 +159,19 @@ fn line(record: &Record) -> String {
     line
 }
 
-fn write(folder: &Path, plan: &Plan, records: &[Record], missing: &[(String, String)]) -> anyhow::Result<()> {
+fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    let json = serde_json::json!({ "plan": plan, "records": records, "missing": missing });
-    let path = folder.join("lab.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&json)?).with_context(|| format!("{}", path.display()))?;
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    };
+    write("lab.json", &serde_json::to_string_pretty(report)?)?;
+    write("lab.html", &report.html()?)?;
+    for (name, svg) in report.graphs()? {
+        write(&format!("{name}.svg"), &svg)?;
+    }
     let mut csv = "backend,threads,round,sold_per_second,p50_us,p90_us,p99_us,p999_us,max_us,wrong_units,oversold,refused,failed,retries\n".to_owned();
-    for record in records {
+    for record in &report.records {
         let Record { backend, threads, round, sold_per_second, refused, failed, retries, verdict, .. } = record;
         // A blank is not a zero.
         let micros = record.micros.map_or(",,,,".to_owned(), |m| {
@@ -175,6 +183,5 @@ fn write(folder: &Path, plan: &Plan, records: &[Record], missing: &[(String, Str
             verdict.wrong_units, verdict.oversold
         )?;
     }
-    let path = folder.join("lab.csv");
-    std::fs::write(&path, csv).with_context(|| format!("{}", path.display()))
+    write("lab.csv", &csv)
 }

@@ -30,6 +30,17 @@ pub enum Promise {
     InMemory,
 }
 
+impl Promise {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::SyncedBeforeAnswer => "on disk before the answer",
+            Self::SyncedLater => "on disk a second later",
+            Self::InMemory => "in memory only",
+        }
+    }
+}
+
 /// What is left on the shelf, and what was written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shelf {

@@ -44,6 +44,8 @@ pub struct Record {
     pub sold_per_second: f64,
     /// Units sold in the window.
     pub sold: u64,
+    /// Units sold in the whole run, warming up included.
+    pub sold_in_all: u64,
     /// Attempts in the window that found the shelf empty.
     pub refused: u64,
     /// Attempts in the window that failed.
@@ -109,6 +111,7 @@ fn measure(plan: &Plan, backend: &dyn Backend, threads: usize, round: usize) -> 
         round,
         sold_per_second: counted.per_second(),
         sold: counted.sold,
+        sold_in_all: counted.sold_in_all,
         refused: counted.refused,
         failed: counted.failed,
         retries: counted.retries,
