@@ -50,8 +50,8 @@ pub(crate) struct Args {
 struct Found {
     backends: Vec<Box<dyn Backend>>,
     missing: Vec<(String, String)>,
-    /// They end with this.
-    _servers: Vec<Server>,
+    /// They run for as long as they are kept.
+    servers: Vec<Server>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -71,6 +71,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(!found.backends.is_empty(), "there is nothing to measure");
     let mut say = |record: &Record| println!("{}", line(record));
     let records = run_plan(&plan, &found.backends, &mut say)?;
+    drop(found.backends);
+    drop(found.servers);
     let report = Report::new(plan, records, found.missing, true);
     write(&args.out, &report)?;
     println!("written to {}", args.out.join("lab.html").display());
@@ -78,7 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn find(args: &Args, threads: usize) -> Found {
-    let mut found = Found { backends: Vec::new(), missing: Vec::new(), _servers: Vec::new() };
+    let mut found = Found { backends: Vec::new(), missing: Vec::new(), servers: Vec::new() };
     let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|part| name.contains(part.as_str()));
     let mut add = |name: &str, backend: anyhow::Result<Box<dyn Backend>>| match backend {
         Ok(backend) => found.backends.push(backend),
@@ -142,7 +144,7 @@ fn find(args: &Args, threads: usize) -> Found {
             Err(error) => add("redis", Err(error.into())),
         }
     }
-    found._servers = servers;
+    found.servers = servers;
     found
 }
 
