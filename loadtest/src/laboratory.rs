@@ -116,11 +116,15 @@ fn find(args: &Args, threads: usize) -> Found {
             Err(error) => add(name, Err(error.into())),
         }
     }
-    if wanted("redis") {
+    let fsyncs: Vec<Fsync> = [Fsync::Always, Fsync::EverySecond]
+        .into_iter()
+        .filter(|fsync| wanted(&format!("redis-lua-{}", fsync.setting())))
+        .collect();
+    if !fsyncs.is_empty() || wanted("redis-lock") {
         match Server::start(Kind::Redis, &[]) {
             Ok(server) => {
                 let url = server.url();
-                for fsync in [Fsync::Always, Fsync::EverySecond] {
+                for fsync in fsyncs {
                     // A server of its own for each: the setting is the server's.
                     let lua = Server::start(Kind::Redis, &[]).map_err(Into::into).and_then(|own| {
                         let lua = Lua::connect(&own.url(), fsync, args.pool as usize);
@@ -130,7 +134,7 @@ fn find(args: &Args, threads: usize) -> Found {
                     let name = format!("redis-lua-{}", fsync.setting());
                     add(&name, lua.map(|lua| Box::new(lua) as Box<dyn Backend>));
                 }
-                if let Some(database) = &mariadb {
+                if let Some(database) = mariadb.as_ref().filter(|_| wanted("redis-lock")) {
                     // Makes the tables.
                     let tables = Sql::connect("mariadb", database, Way::Naive, 1).map(drop);
                     for lease in [Lease::Watched, Lease::RunsOut(SHORT_LEASE)] {
