@@ -1,6 +1,7 @@
 //! The contention lab: load against this engine and against what people use instead.
 //!
 //! - [`contention`]: the scenario in which far more buyers than units meet; its check of the promises.
+//! - [`lab`]: many threads against this engine and everything else that sells; its table.
 //! - [`drive`]: the load client, closed and open loop.
 //! - [`prepared`]: the plainest workload for it.
 //! - [`request`], [`answer`]: the little of HTTP/1.1 that it needs.
@@ -18,6 +19,7 @@ pub mod api;
 pub mod client;
 pub mod contention;
 pub mod drive;
+pub mod lab;
 pub mod limits;
 pub mod metrics;
 pub mod prepared;

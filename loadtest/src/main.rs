@@ -1,6 +1,7 @@
 //! `loadtest`: load from the command line.
 
 mod contend;
+mod laboratory;
 mod plain;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +19,8 @@ struct Args {
 enum Scenario {
     /// Far more buyers than units, all at once, for one product; exits 1 when a promise was broken.
     Contention(contend::Args),
+    /// Many threads buy one product from this engine and from everything else that people use.
+    Lab(laboratory::Args),
     /// Send one request again and again, print throughput and latencies; exits 1 when an answer is missing or not as expected.
     Plain(plain::Args),
 }
@@ -25,6 +28,7 @@ enum Scenario {
 fn main() -> ExitCode {
     let done = match Args::parse().scenario {
         Scenario::Contention(args) => contend::run(&args),
+        Scenario::Lab(args) => laboratory::run(&args),
         Scenario::Plain(args) => plain::run(&args),
     };
     match done {

@@ -1,0 +1,78 @@
+//! What every backend of the lab has in common.
+
+/// What happened to an attempt to buy one unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bought {
+    /// The unit is the buyer's, and the order is written as durably as the backend promises.
+    Sold,
+    /// No unit was left.
+    SoldOut,
+}
+
+/// An attempt, and how often the backend had to begin anew before it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// How it ended.
+    pub bought: Bought,
+    /// Lost races and refused locks on the way.
+    pub retries: u32,
+}
+
+/// When a sold unit is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promise {
+    /// On disk before the buyer hears of it.
+    SyncedBeforeAnswer,
+    /// On disk within a second or so; a crash loses what was sold meanwhile.
+    SyncedLater,
+    /// In memory only.
+    InMemory,
+}
+
+impl Promise {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::SyncedBeforeAnswer => "on disk before the answer",
+            Self::SyncedLater => "on disk a second later",
+            Self::InMemory => "in memory only",
+        }
+    }
+}
+
+/// What is left on the shelf, and what was written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shelf {
+    /// Units that the stock still shows; may be below zero where nothing forbids it.
+    pub left: i64,
+    /// Orders that were written.
+    pub orders: u64,
+}
+
+/// One way to sell the units of one product.
+pub trait Backend: Send + Sync {
+    /// Its name in tables and files: short, lower case.
+    fn name(&self) -> &str;
+
+    /// What it does, in one sentence.
+    fn about(&self) -> &str;
+
+    /// When a sold unit is safe.
+    fn promise(&self) -> Promise;
+
+    /// Puts so many units on the shelf and forgets earlier orders.
+    fn stock_up(&self, units: u64) -> anyhow::Result<()>;
+
+    /// One thread's way in; made before the clock starts.
+    fn till(&self, thread: usize) -> anyhow::Result<Box<dyn Till + '_>>;
+
+    /// What the backend itself says afterwards.
+    fn shelf(&self) -> anyhow::Result<Shelf>;
+}
+
+/// Where one thread buys.
+pub trait Till: Send {
+    /// Tries to buy one unit. An error is a failure: whether the unit was sold is not known.
+    fn buy(&mut self) -> anyhow::Result<Attempt>;
+}
