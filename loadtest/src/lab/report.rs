@@ -270,11 +270,11 @@ where
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(74)
-            .right_y_label_area_size(8)
             .build_cartesian_2d(x.log_scale(), y)
             .map_err(|error| failed(error.to_string()))?;
         let mut mesh = chart.configure_mesh();
-        mesh.x_desc("threads").y_desc(unit).draw().map_err(|error| failed(error.to_string()))?;
+        mesh.x_desc("threads").y_desc(unit).light_line_style(WHITE);
+        mesh.x_label_formatter(&|threads| format!("{threads:.0}")).draw().map_err(|error| failed(error.to_string()))?;
         // Ours last, over the others.
         for curve in curves.iter().rev() {
             let style = curve.colour.stroke_width(curve.width);
