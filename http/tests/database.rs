@@ -50,6 +50,12 @@ impl Bench {
         Caller::new(self.program.address(), &self.admin)
     }
 
+    /// Waits until the program under way has placed so many orders.
+    fn until_placed(&self, orders: f64) {
+        let address = self.program.address();
+        until("orders", || Metrics::of(address).unwrap().get("son7_orders_placed_total").unwrap_or(0.0) >= orders);
+    }
+
     /// Sells at a steady rate while `meanwhile` runs; every acknowledged order, by id. Any
     /// other answer fails the test.
     fn sell(&self, meanwhile: impl FnOnce()) -> HashMap<String, Value> {
@@ -167,12 +173,12 @@ fn lists_say_so(admin: &mut Caller) {
 fn a_shop_starts_and_sells_while_its_database_is_away() {
     let mut server = servers::mariadb().unwrap();
     let mut bench = Bench::on(&server);
-    let before = bench.sell(|| std::thread::sleep(Duration::from_millis(300)));
+    let before = bench.sell(|| bench.until_placed(60.0));
     stop(bench.program);
     server.stop().unwrap();
 
     bench.program = bench.place.start();
-    let meanwhile = bench.sell(|| std::thread::sleep(Duration::from_millis(300)));
+    let meanwhile = bench.sell(|| bench.until_placed(60.0));
     assert!(!before.is_empty() && !meanwhile.is_empty());
     let mut admin = bench.admin();
     lists_say_so(&mut admin);
@@ -192,7 +198,7 @@ fn a_shop_starts_and_sells_while_its_database_is_away() {
 fn a_database_of_another_data_folder_is_refused() {
     let server = servers::mariadb().unwrap();
     let bench = Bench::on(&server);
-    bench.sell(|| std::thread::sleep(Duration::from_millis(100)));
+    bench.sell(|| bench.until_placed(20.0));
     stop(bench.program);
     let mut other = Place::new(3);
     other.set("SON7_DATABASE_URL", &server.url());
