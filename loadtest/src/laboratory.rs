@@ -1,24 +1,16 @@
-//! `loadtest lab`: every way of selling, in turn, on this machine; figures as a table, JSON
-//! and CSV.
+//! `loadtest lab`: every way of selling, in turn, on this machine; a page, JSON and CSV.
 
 use anyhow::{Context, ensure};
-use son7shop_loadtest::lab::backend::Backend;
-use son7shop_loadtest::lab::backends::engine::Engine;
-use son7shop_loadtest::lab::backends::planted::ReleasedEarly;
-use son7shop_loadtest::lab::backends::redis::{Fsync, Lease, Lock, Lua};
-use son7shop_loadtest::lab::backends::sql::{Sql, Way};
+use son7shop_loadtest::lab::load::{Counted, Pace};
+use son7shop_loadtest::lab::plan::{Closed, Open, Plan, SellOut};
 use son7shop_loadtest::lab::report::Report;
-use son7shop_loadtest::lab::run::{Plan, Record, run as run_plan};
+use son7shop_loadtest::lab::roster::{Wanted, find};
+use son7shop_loadtest::lab::run::{Progress, Record, run as run_plan};
 use son7shop_loadtest::limits::allow_connections;
-use son7shop_loadtest::servers::{Kind, Server};
-use son7shop_loadtest::shop::binary_beside_this_one;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// A lease that is shorter than some of the work under it.
-const SHORT_LEASE: Duration = Duration::from_millis(5);
+use std::sync::atomic::AtomicBool;
 
 /// Many threads buy one product from this engine and from everything else that people use.
 #[derive(clap::Args)]
@@ -30,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds that are counted in each run.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Fewer numbers of threads, one short round: about three minutes.
     #[arg(long)]
@@ -46,123 +38,72 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
-/// What is there to measure, and what is not, with the reason.
-struct Found {
-    backends: Vec<Box<dyn Backend>>,
-    missing: Vec<(String, String)>,
-    /// They run for as long as they are kept.
-    servers: Vec<Server>,
+impl Args {
+    fn plan(&self) -> Plan {
+        let most = self.threads.iter().copied().max().unwrap_or(1);
+        let few = |threads: usize| threads.min(most);
+        let sell_out = |mut threads: Vec<usize>| {
+            threads.dedup();
+            SellOut { threads, units: 1_000, patience_seconds: 10.0 }
+        };
+        if self.quick {
+            return Plan {
+                rounds: 1,
+                closed: Closed { threads: vec![1, 20, 2000], warmup_seconds: 0.4, window_seconds: 1.0 },
+                sell_out: sell_out(vec![2000]),
+                open: Open { threads: 200, per_second: vec![1_000.0, 10_000.0], window_seconds: 1.0 },
+            };
+        }
+        Plan {
+            rounds: self.rounds,
+            closed: Closed { threads: self.threads.clone(), warmup_seconds: 0.5, window_seconds: self.seconds },
+            sell_out: sell_out(vec![few(20), few(200), few(2000)]),
+            open: Open {
+                threads: few(500),
+                per_second: vec![100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0],
+                window_seconds: self.seconds,
+            },
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let plan = if args.quick {
-        Plan { threads: vec![1, 20, 200, 2000], rounds: 1, warmup_seconds: 0.5, window_seconds: 1.5 }
-    } else {
-        let Args { threads, rounds, seconds, .. } = args;
-        Plan { threads: threads.clone(), rounds: *rounds, warmup_seconds: 1.0, window_seconds: *seconds }
-    };
-    let most = plan.threads.iter().copied().max().context("no number of threads")?;
+    let plan = args.plan();
+    ensure!(plan.most_threads() > 0, "no number of threads");
     // The engine inherits the limit and needs as many.
-    allow_connections(most + 2 * args.pool as usize)?;
-    let found = find(args, most);
-    for (name, why) in &found.missing {
-        println!("{name}: left blank: {why}");
+    allow_connections(plan.most_threads() + 2 * args.pool as usize)?;
+    let found = find(&Wanted { only: args.only.clone(), threads: plan.most_threads(), pool: args.pool });
+    for missing in &found.missing {
+        println!("{}: left blank: {}", missing.name, missing.why);
     }
-    ensure!(!found.backends.is_empty(), "there is nothing to measure");
-    let mut say = |record: &Record| println!("{}", line(record));
-    let records = run_plan(&plan, &found.backends, &mut say)?;
-    drop(found.backends);
-    drop(found.servers);
-    let report = Report::new(plan, records, found.missing, true);
+    ensure!(!found.contenders.is_empty(), "there is nothing to measure");
+    let stop = AtomicBool::new(false);
+    let outcome = run_plan(&plan, &found.contenders, &stop, &mut say)?;
+    let report = Report::new(plan, outcome, found.missing);
     write(&args.out, &report)?;
     println!("written to {}", args.out.join("lab.html").display());
     Ok(ExitCode::SUCCESS)
 }
 
-fn find(args: &Args, threads: usize) -> Found {
-    let mut found = Found { backends: Vec::new(), missing: Vec::new(), servers: Vec::new() };
-    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|part| name.contains(part.as_str()));
-    let mut add = |name: &str, backend: anyhow::Result<Box<dyn Backend>>| match backend {
-        Ok(backend) => found.backends.push(backend),
-        Err(error) => found.missing.push((name.to_owned(), format!("{error:#}"))),
+fn say(progress: &Progress) {
+    let Some(Record { backend, round, load, sale }) = progress.record else { return };
+    let mut line = format!("{}/{} round {round} {backend:<28} {:>5} threads", progress.done, progress.of, load.threads);
+    let _ = match load.pace {
+        Pace::Closed { .. } => write!(line, "        "),
+        Pace::Open { per_second, .. } => write!(line, " {per_second:>5.0}/s"),
+        Pace::SellOut { .. } => write!(line, " sell out"),
     };
-    // First, and in every run: a lab that does not find it finds nothing.
-    add("planted", Ok(Box::new(ReleasedEarly::default())));
-    if wanted("son7shop-http") {
-        let engine = binary_beside_this_one().map_err(Into::into).and_then(|binary| {
-            ensure!(binary.is_file(), "{} is not there: build it", binary.display());
-            Engine::start(&binary, threads)
-        });
-        add("son7shop-http", engine.map(|engine| Box::new(engine) as Box<dyn Backend>));
-    }
-    let mut servers = Vec::new();
-    let mut mariadb = None;
-    for (name, kind) in [("mariadb", Kind::MariaDb), ("mysql", Kind::MySql)] {
-        let ways: Vec<Way> = Way::ALL.into_iter().filter(|way| wanted(&format!("{name}-{}", way.name()))).collect();
-        if ways.is_empty() && !(kind == Kind::MariaDb && wanted("redis-lock")) {
-            continue;
-        }
-        match Server::start(kind, &[]) {
-            Ok(server) => {
-                for way in ways {
-                    let sql = Sql::connect(name, &server.url(), way, args.pool);
-                    add(&format!("{name}-{}", way.name()), sql.map(|sql| Box::new(sql) as Box<dyn Backend>));
-                }
-                if kind == Kind::MariaDb {
-                    mariadb = Some(server.url());
-                }
-                servers.push(server);
-            }
-            Err(error) => add(name, Err(error.into())),
-        }
-    }
-    let fsyncs: Vec<Fsync> = [Fsync::Always, Fsync::EverySecond]
-        .into_iter()
-        .filter(|fsync| wanted(&format!("redis-lua-{}", fsync.setting())))
-        .collect();
-    if !fsyncs.is_empty() || wanted("redis-lock") {
-        match Server::start(Kind::Redis, &[]) {
-            Ok(server) => {
-                let url = server.url();
-                for fsync in fsyncs {
-                    // A server of its own for each: the setting is the server's.
-                    let lua = Server::start(Kind::Redis, &[]).map_err(Into::into).and_then(|own| {
-                        let lua = Lua::connect(&own.url(), fsync, args.pool as usize);
-                        servers.push(own);
-                        lua
-                    });
-                    let name = format!("redis-lua-{}", fsync.setting());
-                    add(&name, lua.map(|lua| Box::new(lua) as Box<dyn Backend>));
-                }
-                if let Some(database) = mariadb.as_ref().filter(|_| wanted("redis-lock")) {
-                    // Makes the tables.
-                    let tables = Sql::connect("mariadb", database, Way::Naive, 1).map(drop);
-                    for lease in [Lease::Watched, Lease::RunsOut(SHORT_LEASE)] {
-                        let lock = tables.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"));
-                        let lock = lock.and_then(|()| Lock::connect(&url, database, lease, args.pool));
-                        add("redis-lock", lock.map(|lock| Box::new(lock) as Box<dyn Backend>));
-                    }
-                }
-                servers.push(server);
-            }
-            Err(error) => add("redis", Err(error.into())),
-        }
-    }
-    found.servers = servers;
-    found
-}
-
-fn line(record: &Record) -> String {
-    let Record { backend, threads, round, sold_per_second, failed, retries, micros, verdict, .. } = record;
-    let mut line = format!("{round} {threads:>5} {backend:<28} {sold_per_second:>9.0}/s");
-    match micros {
+    let Counted { failed, dropped, retries, .. } = sale.counted;
+    let _ = write!(line, " {:>9.0}/s", sale.counted.sold_per_second());
+    match sale.counted.micros {
         Some(micros) => {
             let _ = write!(line, "  p50 {:>9.0} µs  p99 {:>9.0} µs", micros.p50, micros.p99);
         }
         None => line.push_str("  nothing was sold"),
     }
-    let _ = write!(line, "  wrong {:>6}  failed {failed}  retries {retries}", verdict.wrong_units);
-    line
+    let _ =
+        write!(line, "  wrong {:>6}  failed {failed}  dropped {dropped}  retries {retries}", sale.verdict.wrong_units);
+    println!("{line}");
 }
 
 fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
@@ -176,18 +117,36 @@ fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     for (name, svg) in report.graphs()? {
         write(&format!("{name}.svg"), &svg)?;
     }
-    let mut csv = "backend,threads,round,sold_per_second,p50_us,p90_us,p99_us,p999_us,max_us,wrong_units,oversold,refused,failed,retries\n".to_owned();
-    for record in &report.records {
-        let Record { backend, threads, round, sold_per_second, refused, failed, retries, verdict, .. } = record;
-        // A blank is not a zero.
-        let micros = record.micros.map_or(",,,,".to_owned(), |m| {
-            format!("{:.1},{:.1},{:.1},{:.1},{:.1}", m.p50, m.p90, m.p99, m.p999, m.max)
-        });
-        writeln!(
-            csv,
-            "{backend},{threads},{round},{sold_per_second:.1},{micros},{},{},{refused},{failed},{retries}",
-            verdict.wrong_units, verdict.oversold
-        )?;
+    let mut csv = "backend,round,pace,threads,offered_per_second,units,seconds,sold,sold_per_second,refused,failed,dropped,retries,\
+         p50_us,p90_us,p99_us,p999_us,max_us,wrong_units,oversold,missing_orders,unknown,\
+         backend_cpu_us,buyers_cpu_us,syncs,disk_flushes\n"
+        .to_owned();
+    for record in &report.outcome.records {
+        csv_line(&mut csv, record)?;
     }
     write("lab.csv", &csv)
+}
+
+/// What is not known is blank, not zero.
+fn csv_line(csv: &mut String, record: &Record) -> std::fmt::Result {
+    let Record { backend, round, load, sale } = record;
+    let figure = |figure: Option<f64>| figure.map_or(String::new(), |figure| format!("{figure:.3}"));
+    let (pace, offered) = match load.pace {
+        Pace::Closed { .. } => ("closed", None),
+        Pace::Open { per_second, .. } => ("open", Some(per_second)),
+        Pace::SellOut { .. } => ("sell_out", None),
+    };
+    let Counted { seconds, sold, refused, failed, dropped, retries, micros, .. } = &sale.counted;
+    write!(csv, "{backend},{round},{pace},{},{},{},{seconds:.3},{sold},", load.threads, figure(offered), load.units)?;
+    write!(csv, "{:.1},{refused},{failed},{dropped},{retries},", sale.counted.sold_per_second())?;
+    let micros = micros.map_or([None; 5], |m| [m.p50, m.p90, m.p99, m.p999, m.max].map(Some));
+    for micros in micros {
+        write!(csv, "{},", figure(micros))?;
+    }
+    let verdict = &sale.verdict;
+    write!(csv, "{},{},{},{},", verdict.wrong_units, verdict.oversold, verdict.missing_orders, verdict.unknown)?;
+    let costs = &sale.costs;
+    let [backend_cpu, buyers_cpu, syncs, flushes] =
+        [costs.backend_cpu_micros, costs.buyers_cpu_micros, costs.syncs, costs.disk_flushes].map(figure);
+    writeln!(csv, "{backend_cpu},{buyers_cpu},{syncs},{flushes}")
 }

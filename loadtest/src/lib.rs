@@ -2,6 +2,7 @@
 //!
 //! - [`contention`]: the scenario in which far more buyers than units meet; its check of the promises.
 //! - [`lab`]: many threads against this engine and everything else that sells; its table.
+//! - [`page`]: what every report's page is made of.
 //! - [`drive`]: the load client, closed and open loop.
 //! - [`prepared`]: the plainest workload for it.
 //! - [`request`], [`answer`]: the little of HTTP/1.1 that it needs.
@@ -22,6 +23,7 @@ pub mod drive;
 pub mod lab;
 pub mod limits;
 pub mod metrics;
+pub mod page;
 pub mod prepared;
 pub mod process;
 pub mod program;

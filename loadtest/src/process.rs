@@ -44,9 +44,7 @@ pub struct Usage {
 impl Usage {
     /// Reads what process `pid` has used.
     pub fn of(pid: u32) -> Result<Self, UsageError> {
-        let stat = read(pid, "stat")?;
-        let ticks = cpu_ticks(&stat).ok_or(UsageError::Form { pid, file: "stat" })?;
-        let mut usage = Self { cpu: Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND), ..Self::default() };
+        let mut usage = Self { cpu: cpu(pid)?, ..Self::default() };
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|source| UsageError::Unreadable {
             pid,
             file: "task",
@@ -75,6 +73,12 @@ impl Usage {
     pub fn switches(&self) -> u64 {
         self.voluntary_switches + self.involuntary_switches
     }
+}
+
+/// Processor time of all threads of process `pid`, ended ones included; in steps of 10 ms.
+pub fn cpu(pid: u32) -> Result<Duration, UsageError> {
+    let ticks = cpu_ticks(&read(pid, "stat")?).ok_or(UsageError::Form { pid, file: "stat" })?;
+    Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
 /// Memory that process `pid` has in use (resident), in bytes, and the most it ever had.

@@ -1,5 +1,9 @@
 //! What every backend of the lab has in common.
 
+use super::harness;
+use super::load::{Load, Sale};
+use serde::{Deserialize, Serialize};
+
 /// What happened to an attempt to buy one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bought {
@@ -19,7 +23,7 @@ pub struct Attempt {
 }
 
 /// When a sold unit is safe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Promise {
     /// On disk before the buyer hears of it.
@@ -50,8 +54,9 @@ pub struct Shelf {
     pub orders: u64,
 }
 
-/// One way to sell the units of one product.
-pub trait Backend: Send + Sync {
+/// What takes part in the lab: a [`Backend`], or one that sells in another process, by the
+/// same harness.
+pub trait Contender {
     /// Its name in tables and files: short, lower case.
     fn name(&self) -> &str;
 
@@ -61,6 +66,29 @@ pub trait Backend: Send + Sync {
     /// When a sold unit is safe.
     fn promise(&self) -> Promise;
 
+    /// What whoever repeats this has to know: versions, pools, settings; names and values.
+    fn settings(&self) -> Vec<(String, String)>;
+
+    /// Stocks up, sells under this load, and looks at the shelf.
+    fn sell(&self, load: &Load) -> anyhow::Result<Sale>;
+}
+
+/// One way to sell the units of one product, to threads of this process.
+pub trait Backend: Send + Sync {
+    /// See [`Contender::name`].
+    fn name(&self) -> &str;
+
+    /// See [`Contender::about`].
+    fn about(&self) -> &str;
+
+    /// See [`Contender::promise`].
+    fn promise(&self) -> Promise;
+
+    /// See [`Contender::settings`].
+    fn settings(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// Puts so many units on the shelf and forgets earlier orders.
     fn stock_up(&self, units: u64) -> anyhow::Result<()>;
 
@@ -69,6 +97,38 @@ pub trait Backend: Send + Sync {
 
     /// What the backend itself says afterwards.
     fn shelf(&self) -> anyhow::Result<Shelf>;
+
+    /// The processes that work for it, this one excepted; none where they are not known.
+    fn processes(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// Syncs since it started, where it counts them. Must not queue behind the buyers.
+    fn syncs(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl<T: Backend> Contender for T {
+    fn name(&self) -> &str {
+        Backend::name(self)
+    }
+
+    fn about(&self) -> &str {
+        Backend::about(self)
+    }
+
+    fn promise(&self) -> Promise {
+        Backend::promise(self)
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        Backend::settings(self)
+    }
+
+    fn sell(&self, load: &Load) -> anyhow::Result<Sale> {
+        harness::sell(self, load)
+    }
 }
 
 /// Where one thread buys.

@@ -1,80 +1,82 @@
-//! The threads: each buys one unit after another from its own till until the window closes.
+//! The threads: each buys one unit after another from its own till.
 //!
 //! OS threads, as in the shop that asked the question: what a thread costs is part of the
 //! answer, and it is the same for every backend.
 
-use super::backend::{Backend, Bought};
+use super::backend::{Attempt, Backend, Bought, Till};
+use super::costs::Reading;
+use super::load::{Counted, Load, Micros, Pace, Sale};
+use super::verdict::Verdict;
+use crate::drive::{Schedule, percentile};
 use anyhow::Context;
 use hdrhistogram::Histogram;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Stack of a buying thread, in bytes; thousands of them must fit.
 const STACK_BYTES: usize = 256 << 10;
 /// Longer attempts are recorded as this.
 const LATENCY_NANOS_MAX: u64 = 120_000_000_000;
+/// How often it is looked whether the shelf is empty.
+const LOOK: Duration = Duration::from_millis(1);
 
-/// How much load.
-#[derive(Debug, Clone, Copy)]
-pub struct Load {
-    /// Threads that buy.
-    pub threads: usize,
-    /// Buying before anything is counted.
-    pub warmup: Duration,
-    /// What is counted.
-    pub window: Duration,
+/// Stocks up, lets the threads buy, and looks at the shelf. Ends by itself a little after
+/// the load's time.
+pub fn sell<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<Sale> {
+    backend.stock_up(load.units)?;
+    let (tally, window, opened, closed) = contend(backend, load)?;
+    let counted = tally.counted(window);
+    let shelf = backend.shelf()?;
+    Ok(Sale {
+        costs: closed.since(&opened, counted.sold),
+        verdict: Verdict::new(load.units, counted.sold_in_all, counted.unknown_in_all, shelf),
+        counted,
+    })
 }
 
-/// What the threads counted.
-#[derive(Debug)]
-pub struct Counted {
-    /// Units sold in the window.
-    pub sold: u64,
-    /// Attempts in the window that found the shelf empty.
-    pub refused: u64,
-    /// Attempts in the window that ended in an error.
-    pub failed: u64,
-    /// The first error's words.
-    pub first_failure: Option<String>,
-    /// Lost races and refused locks in the window.
-    pub retries: u64,
-    /// Units sold in the whole run: what the shelf has to have lost.
-    pub sold_in_all: u64,
-    /// Attempts of the whole run whose outcome is not known.
-    pub unknown_in_all: u64,
-    /// How long the window really was.
-    pub window: Duration,
-    /// How long the attempts that sold a unit took, in nanoseconds.
-    pub latency: Histogram<u64>,
+/// What all threads of a run share.
+struct Run {
+    threads: usize,
+    phase: AtomicU8,
+    broken: AtomicBool,
+    /// Threads that are done by themselves.
+    done: AtomicUsize,
+    start: Barrier,
+    /// When the first attempt of an open loop is due.
+    first_due: OnceLock<Instant>,
+}
+
+impl Run {
+    /// Sleeps, if anybody buys meanwhile.
+    fn pause(&self, time: Duration) {
+        if !self.broken.load(Ordering::Relaxed) {
+            std::thread::sleep(time);
+        }
+    }
 }
 
 const WARMING_UP: u8 = 0;
 const COUNTING: u8 = 1;
 const OVER: u8 = 2;
 
-/// Lets the threads buy. Ends by itself a little after warm-up and window.
-pub fn contend(backend: &dyn Backend, load: &Load) -> anyhow::Result<Counted> {
-    let phase = AtomicU8::new(WARMING_UP);
-    let broken = AtomicBool::new(false);
-    let start = Barrier::new(load.threads + 1);
+fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tally, Duration, Reading, Reading)> {
+    let run = Run {
+        threads: load.threads,
+        phase: AtomicU8::new(WARMING_UP),
+        broken: AtomicBool::new(false),
+        done: AtomicUsize::new(0),
+        start: Barrier::new(load.threads + 1),
+        first_due: OnceLock::new(),
+    };
+    let seconds = Duration::try_from_secs_f64;
+    let processes = backend.processes();
+    let read = || Reading::take(&processes, backend.syncs());
     std::thread::scope(|scope| {
         let mut buyers = Vec::with_capacity(load.threads);
         for thread in 0..load.threads {
-            let (phase, broken, start) = (&phase, &broken, &start);
-            let buyer = move || {
-                let till = backend.till(thread).with_context(|| format!("thread {thread} of {}", backend.name()));
-                broken.fetch_or(till.is_err(), Ordering::Relaxed);
-                start.wait();
-                let mut counted = Counted::nothing()?;
-                let mut till = till?;
-                while !broken.load(Ordering::Relaxed) && phase.load(Ordering::Relaxed) != OVER {
-                    let began = Instant::now();
-                    let attempt = till.buy();
-                    counted.count(attempt, began.elapsed(), phase.load(Ordering::Relaxed) == COUNTING);
-                }
-                Ok(counted)
-            };
+            let (run, pace) = (&run, load.pace);
+            let buyer = move || buy(backend, run, pace, thread);
             let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, buyer);
             match spawned {
                 Ok(buyer) => buyers.push(buyer),
@@ -85,80 +87,175 @@ pub fn contend(backend: &dyn Backend, load: &Load) -> anyhow::Result<Counted> {
                 }
             }
         }
-        start.wait();
-        std::thread::sleep(load.warmup);
-        let opened = Instant::now();
-        phase.store(COUNTING, Ordering::Relaxed);
-        std::thread::sleep(load.window);
-        phase.store(OVER, Ordering::Relaxed);
-        let window = opened.elapsed();
-        let mut sum = Counted::nothing()?;
+        let (opened, window, closed) = match load.pace {
+            Pace::Closed { warmup_seconds, window_seconds } => {
+                let (warmup, window) = (seconds(warmup_seconds)?, seconds(window_seconds)?);
+                run.start.wait();
+                run.pause(warmup);
+                let reading = read();
+                let opened = Instant::now();
+                run.phase.store(COUNTING, Ordering::Relaxed);
+                run.pause(window);
+                run.phase.store(OVER, Ordering::Relaxed);
+                (reading, opened.elapsed(), read())
+            }
+            Pace::Open { window_seconds, .. } => {
+                let (reading, window) = (read(), seconds(window_seconds)?);
+                run.phase.store(COUNTING, Ordering::Relaxed);
+                let opened = *run.first_due.get_or_init(Instant::now);
+                run.start.wait();
+                run.pause(window.saturating_sub(opened.elapsed()));
+                run.phase.store(OVER, Ordering::Relaxed);
+                (reading, opened.elapsed(), read())
+            }
+            Pace::SellOut { patience_seconds } => {
+                let (reading, patience) = (read(), seconds(patience_seconds)?);
+                run.phase.store(COUNTING, Ordering::Relaxed);
+                run.start.wait();
+                let opened = Instant::now();
+                while run.done.load(Ordering::Relaxed) < load.threads
+                    && opened.elapsed() < patience
+                    && !run.broken.load(Ordering::Relaxed)
+                {
+                    run.pause(LOOK);
+                }
+                run.phase.store(OVER, Ordering::Relaxed);
+                (reading, opened.elapsed(), read())
+            }
+        };
+        let mut sum = Tally::new()?;
         for buyer in buyers {
-            let part: anyhow::Result<Counted> =
-                buyer.join().map_err(|_| anyhow::anyhow!("a buying thread panicked"))?;
-            sum.add(&part?);
+            let part = buyer.join().map_err(|_| anyhow::anyhow!("a buying thread panicked"))?;
+            sum.add(part?);
         }
-        sum.window = window;
-        Ok(sum)
+        Ok((sum, window, opened, closed))
     })
 }
 
-impl Counted {
-    fn nothing() -> anyhow::Result<Self> {
-        Ok(Self {
-            sold: 0,
-            refused: 0,
-            failed: 0,
-            first_failure: None,
-            retries: 0,
-            sold_in_all: 0,
-            unknown_in_all: 0,
-            window: Duration::ZERO,
-            latency: Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 3)?,
-        })
+/// One thread.
+fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -> anyhow::Result<Tally> {
+    let till = backend.till(thread).with_context(|| format!("thread {thread} of {}", backend.name()));
+    let tally = Tally::new();
+    run.broken.fetch_or(till.is_err() || tally.is_err(), Ordering::Relaxed);
+    run.start.wait();
+    let (mut till, mut tally) = (till?, tally?);
+    if run.broken.load(Ordering::Relaxed) {
+        return Ok(tally);
+    }
+    match pace {
+        Pace::Closed { .. } => {
+            while run.phase.load(Ordering::Relaxed) != OVER {
+                let began = Instant::now();
+                let attempt = till.buy();
+                tally.count(attempt, began.elapsed(), run.phase.load(Ordering::Relaxed) == COUNTING);
+            }
+        }
+        Pace::Open { per_second, window_seconds } => {
+            let window = Duration::try_from_secs_f64(window_seconds)?;
+            buy_on_schedule(till.as_mut(), &mut tally, run, thread, per_second, window);
+        }
+        Pace::SellOut { .. } => {
+            let mut left = true;
+            while left && run.phase.load(Ordering::Relaxed) != OVER {
+                let began = Instant::now();
+                let attempt = till.buy();
+                left = !attempt.as_ref().is_ok_and(|attempt| attempt.bought == Bought::SoldOut);
+                tally.count(attempt, began.elapsed(), true);
+            }
+            run.done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(tally)
+}
+
+fn buy_on_schedule(
+    till: &mut (dyn Till + '_),
+    tally: &mut Tally,
+    run: &Run,
+    thread: usize,
+    per_second: f64,
+    window: Duration,
+) {
+    let first_due = *run.first_due.get_or_init(Instant::now);
+    let closes = first_due + window;
+    let schedule = Schedule::new(first_due, per_second, thread, run.threads);
+    for due in (0..).map(|n| schedule.due_at(n)).take_while(|due| *due < closes) {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if Instant::now() < closes {
+            let attempt = till.buy();
+            tally.count(attempt, due.elapsed(), true);
+        } else {
+            tally.dropped(closes - due);
+        }
+    }
+}
+
+/// What one thread counted, or all of them.
+struct Tally {
+    counted: Counted,
+    latency: Histogram<u64>,
+}
+
+impl Tally {
+    fn new() -> anyhow::Result<Self> {
+        let latency = Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 3)?;
+        Ok(Self { counted: Counted::default(), latency })
     }
 
-    fn count(&mut self, attempt: anyhow::Result<super::backend::Attempt>, took: Duration, counts: bool) {
-        let in_window = u64::from(counts);
+    fn count(&mut self, attempt: anyhow::Result<Attempt>, took: Duration, counts: bool) {
+        let (counted, in_window) = (&mut self.counted, u64::from(counts));
         match attempt {
-            Ok(attempt) => {
-                self.retries += in_window * u64::from(attempt.retries);
-                if attempt.bought == Bought::SoldOut {
-                    self.refused += in_window;
+            Ok(Attempt { bought, retries }) => {
+                counted.retries += in_window * u64::from(retries);
+                if bought == Bought::SoldOut {
+                    counted.refused += in_window;
                     return;
                 }
-                self.sold_in_all += 1;
-                self.sold += in_window;
+                counted.sold_in_all += 1;
+                counted.sold += in_window;
                 if counts {
-                    let nanos = u64::try_from(took.as_nanos()).unwrap_or(LATENCY_NANOS_MAX);
-                    self.latency.saturating_record(nanos);
+                    self.latency.saturating_record(nanos(took));
                 }
             }
             Err(error) => {
-                self.unknown_in_all += 1;
-                self.failed += in_window;
-                self.first_failure.get_or_insert_with(|| format!("{error:#}"));
+                counted.unknown_in_all += 1;
+                counted.failed += in_window;
+                counted.first_failure.get_or_insert_with(|| format!("{error:#}"));
             }
         }
     }
 
-    fn add(&mut self, part: &Self) {
-        self.sold += part.sold;
-        self.refused += part.refused;
-        self.failed += part.failed;
-        if self.first_failure.is_none() {
-            self.first_failure.clone_from(&part.first_failure);
-        }
-        self.retries += part.retries;
-        self.sold_in_all += part.sold_in_all;
-        self.unknown_in_all += part.unknown_in_all;
+    /// An attempt that had been due for so long when the window closed.
+    fn dropped(&mut self, waited: Duration) {
+        self.counted.dropped += 1;
+        self.latency.saturating_record(nanos(waited));
+    }
+
+    fn add(&mut self, part: Self) {
+        let (sum, counted) = (&mut self.counted, part.counted);
+        sum.sold += counted.sold;
+        sum.refused += counted.refused;
+        sum.failed += counted.failed;
+        sum.first_failure = sum.first_failure.take().or(counted.first_failure);
+        sum.retries += counted.retries;
+        sum.dropped += counted.dropped;
+        sum.sold_in_all += counted.sold_in_all;
+        sum.unknown_in_all += counted.unknown_in_all;
         // Both have the same bounds, so adding cannot fail.
         let _ = self.latency.add(&part.latency);
     }
 
-    /// Units sold a second.
-    #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-    pub fn per_second(&self) -> f64 {
-        self.sold as f64 / self.window.as_secs_f64()
+    fn counted(self, window: Duration) -> Counted {
+        let micros = |percent| percentile(&self.latency, percent).as_secs_f64() * 1e6;
+        let [p50, p90, p99, p999, max] = [50.0, 90.0, 99.0, 99.9, 100.0].map(micros);
+        let micros = (!self.latency.is_empty()).then_some(Micros { p50, p90, p99, p999, max });
+        Counted { seconds: window.as_secs_f64(), micros, ..self.counted }
     }
 }
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(LATENCY_NANOS_MAX)
+}
+
+#[cfg(test)]
+mod tests;

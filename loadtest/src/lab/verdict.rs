@@ -4,7 +4,7 @@
 use super::backend::Shelf;
 
 /// What was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Verdict {
     /// Units that buyers were told are theirs, less units that the stock lost. Above zero,
     /// units were sold that are still for sale; below, units are gone that nobody bought.
