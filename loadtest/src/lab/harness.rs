@@ -3,14 +3,14 @@
 //! OS threads, as in the shop that asked the question: what a thread costs is part of the
 //! answer, and it is the same for every backend.
 
-use super::backend::{Attempt, Backend, Bought, Till};
+use super::backend::{Attempt, Backend, Bought};
 use super::costs::Reading;
 use super::load::{Counted, Load, Micros, Pace, Sale};
 use super::verdict::Verdict;
 use crate::drive::{Schedule, percentile};
 use anyhow::Context;
 use hdrhistogram::Histogram;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,6 @@ pub fn sell<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<Sal
 
 /// What all threads of a run share.
 struct Run {
-    threads: usize,
     phase: AtomicU8,
     broken: AtomicBool,
     /// Threads that are done by themselves.
@@ -45,6 +44,8 @@ struct Run {
     start: Barrier,
     /// When the first attempt of an open loop is due.
     first_due: OnceLock<Instant>,
+    /// The next attempt of an open loop: whoever is free makes it.
+    next: AtomicU64,
 }
 
 impl Run {
@@ -62,12 +63,12 @@ const OVER: u8 = 2;
 
 fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tally, Duration, Reading, Reading)> {
     let run = Run {
-        threads: load.threads,
         phase: AtomicU8::new(WARMING_UP),
         broken: AtomicBool::new(false),
         done: AtomicUsize::new(0),
         start: Barrier::new(load.threads + 1),
         first_due: OnceLock::new(),
+        next: AtomicU64::new(0),
     };
     let seconds = Duration::try_from_secs_f64;
     let processes = backend.processes();
@@ -147,12 +148,31 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
             while run.phase.load(Ordering::Relaxed) != OVER {
                 let began = Instant::now();
                 let attempt = till.buy();
-                tally.count(attempt, began.elapsed(), run.phase.load(Ordering::Relaxed) == COUNTING);
+                let counts = match run.phase.load(Ordering::Relaxed) {
+                    WARMING_UP => Counts::Not,
+                    COUNTING => Counts::Fully,
+                    _ => Counts::LatencyOnly,
+                };
+                tally.count(attempt, began.elapsed(), counts);
             }
         }
         Pace::Open { per_second, window_seconds } => {
-            let window = Duration::try_from_secs_f64(window_seconds)?;
-            buy_on_schedule(till.as_mut(), &mut tally, run, thread, per_second, window);
+            let first_due = *run.first_due.get_or_init(Instant::now);
+            let closes = first_due + Duration::try_from_secs_f64(window_seconds)?;
+            let schedule = Schedule::new(first_due, per_second, 0, 1);
+            loop {
+                let due = schedule.due_at(run.next.fetch_add(1, Ordering::Relaxed));
+                if due >= closes {
+                    break;
+                }
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                if Instant::now() < closes {
+                    let attempt = till.buy();
+                    tally.count(attempt, due.elapsed(), Counts::Fully);
+                } else {
+                    tally.dropped(closes - due);
+                }
+            }
         }
         Pace::SellOut { .. } => {
             let mut left = true;
@@ -160,7 +180,7 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
                 let began = Instant::now();
                 let attempt = till.buy();
                 left = !attempt.as_ref().is_ok_and(|attempt| attempt.bought == Bought::SoldOut);
-                tally.count(attempt, began.elapsed(), true);
+                tally.count(attempt, began.elapsed(), Counts::Fully);
             }
             run.done.fetch_add(1, Ordering::Relaxed);
         }
@@ -168,26 +188,16 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
     Ok(tally)
 }
 
-fn buy_on_schedule(
-    till: &mut (dyn Till + '_),
-    tally: &mut Tally,
-    run: &Run,
-    thread: usize,
-    per_second: f64,
-    window: Duration,
-) {
-    let first_due = *run.first_due.get_or_init(Instant::now);
-    let closes = first_due + window;
-    let schedule = Schedule::new(first_due, per_second, thread, run.threads);
-    for due in (0..).map(|n| schedule.due_at(n)).take_while(|due| *due < closes) {
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        if Instant::now() < closes {
-            let attempt = till.buy();
-            tally.count(attempt, due.elapsed(), true);
-        } else {
-            tally.dropped(closes - due);
-        }
-    }
+/// How an attempt counts, by when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// Before the window.
+    Not,
+    /// Within it.
+    Fully,
+    /// After it: it was waiting when the window closed. Were it left out, those who wait
+    /// longest would be seen least.
+    LatencyOnly,
 }
 
 /// What one thread counted, or all of them.
@@ -202,8 +212,8 @@ impl Tally {
         Ok(Self { counted: Counted::default(), latency })
     }
 
-    fn count(&mut self, attempt: anyhow::Result<Attempt>, took: Duration, counts: bool) {
-        let (counted, in_window) = (&mut self.counted, u64::from(counts));
+    fn count(&mut self, attempt: anyhow::Result<Attempt>, took: Duration, counts: Counts) {
+        let (counted, in_window) = (&mut self.counted, u64::from(counts == Counts::Fully));
         match attempt {
             Ok(Attempt { bought, retries }) => {
                 counted.retries += in_window * u64::from(retries);
@@ -213,7 +223,7 @@ impl Tally {
                 }
                 counted.sold_in_all += 1;
                 counted.sold += in_window;
-                if counts {
+                if counts != Counts::Not {
                     self.latency.saturating_record(nanos(took));
                 }
             }

@@ -78,8 +78,9 @@ pub struct Counted {
     pub sold_in_all: u64,
     /// Attempts of the whole run whose outcome is not known.
     pub unknown_in_all: u64,
-    /// Latencies of the attempts that sold a unit, and of those that were dropped; nothing
-    /// where there were none.
+    /// Latencies of the attempts that sold a unit, those of a closed loop included that were
+    /// waiting when the window closed, and of those that were dropped; nothing where there were
+    /// none.
     pub micros: Option<Micros>,
 }
 

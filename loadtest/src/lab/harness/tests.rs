@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::lab::backend::{Promise, Shelf};
+use crate::lab::backend::{Promise, Shelf, Till};
 use std::sync::Mutex;
 
 /// Sells from a number, rightly; each attempt takes so long.
@@ -67,6 +67,15 @@ fn a_closed_loop_counts_its_window_and_judges_the_whole_run() {
     assert_eq!((counted.refused, counted.failed, counted.dropped), (0, 0, 0));
     assert_eq!(counted.retries, counted.sold);
     assert!(counted.micros.unwrap().p50 >= 100.0 && verdict.is_right(), "{counted:?} {verdict:?}");
+}
+
+#[test]
+fn whoever_waits_when_the_window_closes_is_in_the_latencies() {
+    // Nobody ends within the window of 100 ms: nothing was sold in it, and everybody waited longer.
+    let pace = Pace::Closed { warmup_seconds: 0.0, window_seconds: 0.1 };
+    let sale = sell(&Plain::new(Duration::from_millis(150), u64::MAX), &Load { threads: 3, units: 9, pace }).unwrap();
+    assert_eq!((sale.counted.sold, sale.counted.sold_in_all), (0, 3));
+    assert!(sale.counted.micros.unwrap().p50 > 150_000.0, "{:?}", sale.counted);
 }
 
 #[test]
