@@ -14,10 +14,11 @@ use son7shop_loadtest::lab::load::{Load, PLENTY, Pace, Sale};
 use son7shop_persistence::journal::faults::MemoryStorage;
 use son7shop_persistence::journal::{DataFolder, DiskStorage, Storage, inspect};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
-const SELL_OUT: Load = Load { threads: 8, units: 50, pace: Pace::SellOut { patience_seconds: 60.0 } };
+const SELL_OUT: Load = Load { threads: 8, units: 50, pace: Pace::SellOut { patience_seconds: 20.0 } };
 const CLOSED: Load =
     Load { threads: 8, units: PLENTY, pace: Pace::Closed { warmup_seconds: 0.05, window_seconds: 0.2 } };
 
@@ -95,6 +96,26 @@ fn what_it_was_not_told_right_is_said_with_exit_code_2_and_what_cannot_be_done_w
     check(&["--way", "engine", "--load", &good, "--folder", "/no/such/folder"], 1, "/no/such/folder");
     let too_many = good.replace("50", "9000000000000");
     check(&["--way", "engine", "--load", &too_many, "--folder", env!("CARGO_TARGET_TMPDIR")], 1, "making the product");
+}
+
+#[test]
+fn it_ends_with_whoever_started_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Long enough that only a kill ends it early; then its line is missing.
+    let load = Load { pace: Pace::Closed { warmup_seconds: 0.0, window_seconds: 20.0 }, ..CLOSED };
+    let mut starter = Command::new("sh");
+    starter.args(["-c", "\"$0\" --way mutex-unsynced --load \"$1\" --folder \"$2\" & wait"]);
+    starter.arg(program()).arg(serde_json::to_string(&load).unwrap()).arg(folder.path());
+    let mut starter = starter.stdout(Stdio::piped()).spawn().unwrap();
+    // It has asked for its end before it makes a folder. No event tells of that.
+    while std::fs::read_dir(folder.path()).unwrap().next().is_none() {
+        assert!(starter.try_wait().unwrap().is_none(), "it ended at once");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    starter.kill().unwrap();
+    // Both write to the pipe: it ends with the last of them.
+    let output = starter.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "it lived on to the end of its load");
 }
 
 #[test]
