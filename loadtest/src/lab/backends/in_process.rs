@@ -287,7 +287,7 @@ mod tests {
         let told = serde_json::to_string(&Told { sale: sale.clone(), settings: Vec::new() }).unwrap();
         let load = serde_json::to_string(&LOAD).unwrap();
         let script = format!(
-            "[ \"$2\" = mutex ] && [ \"$4\" = '{load}' ] && echo kept > \"$6/data\" && echo '{told}' || echo \"$*\" >&2"
+            "[ \"$1 $2 $3 $5\" = '--way mutex --load --folder' ] && [ \"$4\" = '{load}' ] && echo kept > \"$6/data\" && echo '{told}' || echo \"$*\" >&2"
         );
         assert_eq!(sell(&script).unwrap(), sale);
     }
