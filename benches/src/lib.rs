@@ -7,10 +7,12 @@
 //! - [`rows`]: the measurements, and the rows that come of them.
 //! - [`disk`]: how long the disk takes to sync.
 //! - [`history`]: a made-up history of one partition.
+//! - [`in_process`]: what sells in its buyers' process: the engine, and a mutex around its decision.
 //! - [`no_sync`]: a disk that does not sync, to see what syncing costs.
 
 pub mod disk;
 pub mod history;
+pub mod in_process;
 pub mod measure;
 pub mod no_sync;
 pub mod rows;

@@ -1,18 +1,18 @@
 //! A disk that promises without keeping: everything reaches the files, nothing is synced.
 //! Only to measure what syncing costs.
 
-use son7shop_persistence::journal::storage::{DiskStorage, Storage, StorageFile, StorageLock};
+use son7shop_persistence::journal::storage::{Storage, StorageFile, StorageLock};
 use std::io;
 use std::path::Path;
 
-/// The disk, without syncs.
-#[derive(Debug, Default)]
-pub struct NoSync(DiskStorage);
+/// The disk, or what plays one, without syncs.
+#[derive(Debug)]
+pub struct NoSync<S>(pub S);
 
 #[derive(Debug)]
 struct NoSyncFile(Box<dyn StorageFile>);
 
-impl Storage for NoSync {
+impl<S: Storage> Storage for NoSync<S> {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.0.create_dir(path)
     }

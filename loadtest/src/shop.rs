@@ -73,13 +73,18 @@ impl Shop {
     }
 }
 
-/// The product's binary beside the running one: all of a build's programs are in one folder.
+/// The product's binary beside the running one.
 pub fn binary_beside_this_one() -> std::io::Result<PathBuf> {
+    program_beside_this_one(BINARY)
+}
+
+/// The program of this name beside the running one: all of a build's programs are in one folder.
+pub fn program_beside_this_one(name: &str) -> std::io::Result<PathBuf> {
     let folder = std::env::current_exe()?;
     let mut folder = folder.parent().unwrap_or(Path::new(".")).to_path_buf();
     // Test binaries are one folder further down.
     if folder.ends_with("deps") {
         folder.pop();
     }
-    Ok(folder.join(BINARY))
+    Ok(folder.join(name))
 }

@@ -1,9 +1,12 @@
-//! The rows that other programs of this crate measure, in process; they print one JSON line a figure.
+//! The rows that other programs of this crate measure, in process.
 
 use crate::spread::Spread;
 use crate::table::{Asked, Measured, Row};
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Deserialize;
+use son7shop_loadtest::lab::backend::Contender;
+use son7shop_loadtest::lab::backends::in_process::{InProcess, PROGRAM, Way};
+use son7shop_loadtest::lab::load::{Load, PLENTY, Pace, Sale};
 use son7shop_loadtest::program::output;
 use std::path::Path;
 use std::process::Command;
@@ -14,16 +17,22 @@ pub const DECISIONS_ASKED: Asked = Asked::AtLeast(2.0, 5.0);
 /// What is asked of write-behind alone, against a plain multi-row insert.
 pub const WRITE_BEHIND_ASKED: Asked = Asked::AtLeast(0.5, 0.8);
 
+/// What is asked of durable orders against one mutex with a sync for each order.
+const MUTEX_ASKED: Asked = Asked::AtLeast(20.0, 100.0);
+
 /// OS threads that place orders, each count a run.
-const THREADS: [u32; 5] = [1, 10, 100, 500, 2_000];
+const THREADS: [usize; 5] = [1, 10, 100, 500, 2_000];
+const MOST_THREADS: usize = THREADS[THREADS.len() - 1];
 
-/// Seconds that each run lasts.
-const SECONDS: &str = "2";
+/// Every thread buys again as soon as it has its answer. What is not counted: until a thread uses its
+/// memory again, the kernel clears a page for every few orders, and that would be most of what is
+/// measured.
+const PACE: Pace = Pace::Closed { warmup_seconds: 0.5, window_seconds: 2.0 };
 
-/// A line of the program `in_process`.
-#[derive(Debug, Clone, Deserialize)]
+/// Orders a second from so many threads.
+#[derive(Debug, Clone)]
 struct Run {
-    threads: u32,
+    threads: usize,
     per_second: f64,
 }
 
@@ -35,25 +44,40 @@ struct Decisions {
     rounds: Vec<f64>,
 }
 
-/// Orders from OS threads, with and without syncs, in rounds.
+/// Orders from OS threads: with syncs, without, and through one mutex; in rounds.
 pub fn orders(programs: &Path, folder: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Row>> {
-    let (mut durable, mut unsynced) = (Vec::new(), Vec::new());
+    let contender = |way| InProcess::new(way, &programs.join(PROGRAM), folder);
+    let (engine, engine_unsynced) = (contender(Way::Engine)?, contender(Way::EngineUnsynced)?);
+    let one_mutex = contender(Way::Mutex)?;
+    let (mut durable, mut unsynced, mut mutex) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         say(&format!("orders in process, round {round} of {rounds}"));
-        durable.push(runs(programs, folder, false)?);
-        unsynced.push(runs(programs, folder, true)?);
+        durable.push(runs(&engine, &THREADS)?);
+        unsynced.push(runs(&engine_unsynced, &THREADS)?);
+        mutex.push(runs(&one_mutex, &[MOST_THREADS])?);
     }
-    Ok(order_rows(&durable, &unsynced))
+    Ok(order_rows(&durable, &unsynced, &mutex))
 }
 
-fn runs(programs: &Path, folder: &Path, no_sync: bool) -> anyhow::Result<Vec<Run>> {
-    let mut command = Command::new(programs.join("in_process"));
-    let threads = THREADS.map(|threads| threads.to_string()).join(",");
-    command.args(["--threads", &threads, "--seconds", SECONDS, "--folder"]).arg(folder);
-    if no_sync {
-        command.arg("--no-sync");
-    }
-    lines(&output(command)?)
+fn runs(contender: &dyn Contender, threads: &[usize]) -> anyhow::Result<Vec<Run>> {
+    let run = |threads: &usize| {
+        let load = Load { threads: *threads, units: PLENTY, pace: PACE };
+        let sale = contender.sell(&load).with_context(|| format!("{} from {threads} threads", contender.name()))?;
+        figure(contender.name(), *threads, &sale)
+    };
+    threads.iter().map(run).collect()
+}
+
+/// Orders that were sold wrongly have no rate.
+fn figure(name: &str, threads: usize, sale: &Sale) -> anyhow::Result<Run> {
+    let (counted, verdict) = (&sale.counted, &sale.verdict);
+    ensure!(
+        verdict.is_right() && counted.failed == 0,
+        "{name} from {threads} threads: {} failed ({:?}), {verdict:?}",
+        counted.failed,
+        counted.first_failure
+    );
+    Ok(Run { threads, per_second: counted.sold_per_second() })
 }
 
 fn lines<T: for<'a> Deserialize<'a>>(text: &str) -> anyhow::Result<Vec<T>> {
@@ -61,28 +85,25 @@ fn lines<T: for<'a> Deserialize<'a>>(text: &str) -> anyhow::Result<Vec<T>> {
     json.map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
-fn order_rows(durable: &[Vec<Run>], unsynced: &[Vec<Run>]) -> Vec<Row> {
-    let most = THREADS[THREADS.len() - 1];
+fn order_rows(durable: &[Vec<Run>], unsynced: &[Vec<Run>], mutex: &[Vec<Run>]) -> Vec<Row> {
+    let most = MOST_THREADS;
     let at = |runs: &[Run], threads| runs.iter().find(|run| run.threads == threads).map(|run| run.per_second);
     let best = |runs: &[Run]| runs.iter().map(|run| run.per_second).max_by(f64::total_cmp);
     let steady: Spread = durable.iter().filter_map(|runs| Some(at(runs, most)? / best(runs)?)).collect();
-    let against: Spread = durable
-        .iter()
-        .zip(unsynced)
-        .filter_map(|(durable, unsynced)| Some(at(durable, most)? / at(unsynced, most)?))
-        .collect();
-    let rates = |rounds: &[Vec<Run>]| {
-        let rate = |threads| {
-            let spread: Spread = rounds.iter().filter_map(|runs| at(runs, threads)).collect();
-            format!("{threads}: {}", spread.show(|rate| format!("{rate:.0}")))
-        };
-        THREADS.map(rate).join(", ")
+    let against = |others: &[Vec<Run>]| -> Spread {
+        let rounds = durable.iter().zip(others);
+        rounds.filter_map(|(durable, other)| Some(at(durable, most)? / at(other, most)?)).collect()
     };
+    let rate = |rounds: &[Vec<Run>], threads| {
+        let spread: Spread = rounds.iter().filter_map(|runs| at(runs, threads)).collect();
+        spread.show(|rate| format!("{rate:.0}"))
+    };
+    let rates = |rounds: &[Vec<Run>]| THREADS.map(|threads| format!("{threads}: {}", rate(rounds, threads))).join(", ");
     let row = |figure: String, asked, measured: Spread, beside| {
         let measured = if measured.median().is_some() {
             Measured::Rounds(measured)
         } else {
-            Measured::Not("the program printed no such run".to_owned())
+            Measured::Not("there was no such run".to_owned())
         };
         Row { figure, asked, unit: "", measured, beside }
     };
@@ -96,8 +117,15 @@ fn order_rows(durable: &[Vec<Run>], unsynced: &[Vec<Run>]) -> Vec<Row> {
         row(
             format!("durable ÷ the same without sync, in process, {most} OS threads"),
             Asked::AtLeast(0.6, 0.9),
-            against,
+            against(unsynced),
             format!("without sync, a second by threads: {}", rates(unsynced)),
+        ),
+        row(
+            "in process, 2,000 OS threads, durable ÷ one Mutex around the same decision with a sync for each order"
+                .to_owned(),
+            MUTEX_ASKED,
+            against(mutex),
+            format!("the Mutex, a second: {}", rate(mutex, most)),
         ),
     ]
 }
@@ -183,17 +211,38 @@ pub fn write_behind(programs: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use son7shop_loadtest::lab::load::{Costs, Counted};
+    use son7shop_loadtest::lab::verdict::Verdict;
 
     #[test]
-    fn rows_follow_from_the_lines() {
-        let text = "noise\n{\"threads\":1,\"durable\":true,\"orders\":5,\"seconds\":1.0,\"per_second\":100.0}\n\
-                    {\"threads\":2000,\"durable\":true,\"orders\":5,\"seconds\":1.0,\"per_second\":90.0}\n";
-        let durable: Vec<Run> = lines(text).unwrap();
-        let unsynced = vec![Run { threads: 2_000, per_second: 180.0 }];
-        let rows = order_rows(&[durable], &[unsynced]);
-        assert_eq!(rows[0].measured, Measured::Rounds([0.9].into_iter().collect()));
-        assert_eq!(rows[1].measured, Measured::Rounds([0.5].into_iter().collect()));
-        let none = order_rows(&[], &[]);
-        assert!(matches!(none[0].measured, Measured::Not(_)));
+    fn rows_follow_from_the_runs() {
+        let run = |threads, per_second| Run { threads, per_second };
+        let durable = [vec![run(1, 100.0), run(2_000, 90.0)]];
+        let rows = order_rows(&durable, &[vec![run(2_000, 180.0)]], &[vec![run(2_000, 3.0)]]);
+        let measured: Vec<_> = rows.into_iter().map(|row| row.measured).collect();
+        assert_eq!(measured, [0.9, 0.5, 30.0].map(|ratio| Measured::Rounds([ratio].into_iter().collect())));
+        for row in order_rows(&[], &[], &[]) {
+            assert!(matches!(row.measured, Measured::Not(_)));
+        }
+    }
+
+    #[test]
+    fn what_was_sold_wrongly_has_no_rate() {
+        let counted = Counted { seconds: 2.0, sold: 90, sold_in_all: 100, ..Counted::default() };
+        let verdict = Verdict { wrong_units: 0, oversold: 0, missing_orders: 0, unknown: 0 };
+        let sale = Sale { counted, costs: Costs::default(), verdict };
+        assert!((figure("mutex", 7, &sale).unwrap().per_second - 45.0).abs() < 1e-9);
+        let wrong = Sale { verdict: Verdict { wrong_units: 1, ..verdict }, ..sale.clone() };
+        assert!(figure("mutex", 7, &wrong).is_err());
+        let first_failure = Some("no disk".to_owned());
+        let failed = Counted { failed: 1, unknown_in_all: 1, first_failure, ..sale.counted.clone() };
+        let error = figure("mutex", 7, &Sale { counted: failed, ..sale }).unwrap_err();
+        assert!(error.to_string().contains("no disk"), "{error}");
+    }
+
+    #[test]
+    fn lines_of_json_are_found_among_others() {
+        let rows: Vec<Decisions> = lines("noise\n{\"row\":\"place\",\"rounds\":[1.5]}\n").unwrap();
+        assert_eq!((rows[0].row.as_str(), &rows[0].rounds[..]), ("place", &[1.5][..]));
     }
 }

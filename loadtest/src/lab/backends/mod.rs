@@ -3,11 +3,13 @@
 //! | file | ways |
 //! |---|---|
 //! | [`engine`] | this engine over HTTP |
+//! | [`in_process`] | this engine in process; one `Mutex` around the same decision |
 //! | [`sql`] | a naive read-modify-write; `SELECT … FOR UPDATE`; a stored procedure; a conditional `UPDATE`; an optimistic version |
 //! | [`redis`] | a lock as Redisson does it around a read-modify-write in the database; a Lua script with a stream of orders |
 //! | [`planted`] | a lock that is broken on purpose: the lab has to find it |
 
 pub mod engine;
+pub mod in_process;
 pub mod planted;
 pub mod redis;
 pub mod sql;
