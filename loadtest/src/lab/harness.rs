@@ -41,6 +41,7 @@ struct Run {
     broken: AtomicBool,
     /// Threads that are done by themselves.
     done: AtomicUsize,
+    /// Waited at twice: when everybody has a till, and when the clock starts.
     start: Barrier,
     /// When the first attempt of an open loop is due.
     first_due: OnceLock<Instant>,
@@ -51,9 +52,14 @@ struct Run {
 impl Run {
     /// Sleeps, if anybody buys meanwhile.
     fn pause(&self, time: Duration) {
-        if !self.broken.load(Ordering::Relaxed) {
+        if !self.is_broken() {
             std::thread::sleep(time);
         }
+    }
+
+    /// Whether somebody has no till.
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 }
 
@@ -70,7 +76,13 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
         first_due: OnceLock::new(),
         next: AtomicU64::new(0),
     };
+    // Before anybody waits for the start.
     let seconds = Duration::try_from_secs_f64;
+    let (warmup, window) = match load.pace {
+        Pace::Closed { warmup_seconds, window_seconds } => (seconds(warmup_seconds)?, seconds(window_seconds)?),
+        Pace::Open { window_seconds, .. } => (Duration::ZERO, seconds(window_seconds)?),
+        Pace::SellOut { patience_seconds } => (Duration::ZERO, seconds(patience_seconds)?),
+    };
     let processes = backend.processes();
     let read = || Reading::take(&processes, backend.syncs());
     std::thread::scope(|scope| {
@@ -88,47 +100,38 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
                 }
             }
         }
-        let (opened, window, closed) = match load.pace {
-            Pace::Closed { warmup_seconds, window_seconds } => {
-                let (warmup, window) = (seconds(warmup_seconds)?, seconds(window_seconds)?);
-                run.start.wait();
+        // Until everybody has a till: that may take long, and is not part of what is measured.
+        run.start.wait();
+        let mut opened = read();
+        if !matches!(load.pace, Pace::Closed { .. }) {
+            run.phase.store(COUNTING, Ordering::Relaxed);
+        }
+        let mut began = *run.first_due.get_or_init(Instant::now);
+        run.start.wait();
+        match load.pace {
+            Pace::Closed { .. } => {
                 run.pause(warmup);
-                let reading = read();
-                let opened = Instant::now();
+                opened = read();
+                began = Instant::now();
                 run.phase.store(COUNTING, Ordering::Relaxed);
                 run.pause(window);
-                run.phase.store(OVER, Ordering::Relaxed);
-                (reading, opened.elapsed(), read())
             }
-            Pace::Open { window_seconds, .. } => {
-                let (reading, window) = (read(), seconds(window_seconds)?);
-                run.phase.store(COUNTING, Ordering::Relaxed);
-                let opened = *run.first_due.get_or_init(Instant::now);
-                run.start.wait();
-                run.pause(window.saturating_sub(opened.elapsed()));
-                run.phase.store(OVER, Ordering::Relaxed);
-                (reading, opened.elapsed(), read())
-            }
-            Pace::SellOut { patience_seconds } => {
-                let (reading, patience) = (read(), seconds(patience_seconds)?);
-                run.phase.store(COUNTING, Ordering::Relaxed);
-                run.start.wait();
-                let opened = Instant::now();
-                while run.done.load(Ordering::Relaxed) < load.threads
-                    && opened.elapsed() < patience
-                    && !run.broken.load(Ordering::Relaxed)
-                {
+            Pace::Open { .. } => run.pause(window.saturating_sub(began.elapsed())),
+            Pace::SellOut { .. } => {
+                while run.done.load(Ordering::Relaxed) < load.threads && began.elapsed() < window && !run.is_broken() {
                     run.pause(LOOK);
                 }
-                run.phase.store(OVER, Ordering::Relaxed);
-                (reading, opened.elapsed(), read())
             }
-        };
+        }
+        run.phase.store(OVER, Ordering::Relaxed);
+        let (window, closed) = (began.elapsed(), read());
         let mut sum = Tally::new()?;
         for buyer in buyers {
             let part = buyer.join().map_err(|_| anyhow::anyhow!("a buying thread panicked"))?;
             sum.add(part?);
         }
+        // What ends after the window of a closed loop is not counted; else everything is.
+        let closed = if matches!(load.pace, Pace::Closed { .. }) { closed } else { read() };
         Ok((sum, window, opened, closed))
     })
 }
@@ -139,8 +142,9 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
     let tally = Tally::new();
     run.broken.fetch_or(till.is_err() || tally.is_err(), Ordering::Relaxed);
     run.start.wait();
+    run.start.wait();
     let (mut till, mut tally) = (till?, tally?);
-    if run.broken.load(Ordering::Relaxed) {
+    if run.is_broken() {
         return Ok(tally);
     }
     match pace {

@@ -1,3 +1,5 @@
+//! The harness, with a backend that sells rightly from a number in memory.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
@@ -114,6 +116,12 @@ fn errors_are_failures_and_their_outcome_is_unknown() {
     assert_eq!(sale.counted.sold_in_all, 10);
     assert!(sale.counted.unknown_in_all > 0);
     assert_eq!(sale.counted.first_failure.as_deref(), Some("broken"));
+}
+
+#[test]
+fn a_length_of_time_that_is_none_is_an_error_and_nobody_waits() {
+    let pace = Pace::Closed { warmup_seconds: -1.0, window_seconds: 1.0 };
+    assert!(sell(&Plain::new(Duration::ZERO, 0), &Load { threads: 2, units: 1, pace }).is_err());
 }
 
 #[test]
