@@ -66,7 +66,14 @@ fn only_a_request_with_a_key_is_sent_again() {
 
 #[test]
 fn a_connection_that_always_breaks_is_an_error_in_the_end() {
-    assert!(till(serve(|_| ""), Some("token")).buy().is_err());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let address = serve(move |number| {
+        count.store(number + 1, Ordering::SeqCst);
+        ""
+    });
+    assert!(till(address, Some("token")).buy().is_err());
+    assert_eq!(asked.load(Ordering::SeqCst), 1 + BROKEN_MAX as usize);
 }
 
 /// Sells over HTTP what a toy server has.
