@@ -1,3 +1,5 @@
+//! A toy server that answers as it is told, the tills, and the pool.
+
 use super::*;
 use crate::lab::backend::{Backend, Promise, Shelf};
 use crate::lab::harness;
