@@ -102,7 +102,7 @@ impl Client {
     }
 }
 
-fn connect(address: SocketAddr) -> Result<TcpStream, ClientError> {
+pub(crate) fn connect(address: SocketAddr) -> Result<TcpStream, ClientError> {
     let open = || {
         let stream = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
         stream.set_nodelay(true)?;
@@ -113,7 +113,7 @@ fn connect(address: SocketAddr) -> Result<TcpStream, ClientError> {
 }
 
 /// Whether the server has not closed the connection while it was idle.
-fn is_open(stream: &TcpStream) -> bool {
+pub(crate) fn is_open(stream: &TcpStream) -> bool {
     let silent = stream.set_nonblocking(true).is_ok()
         && stream.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
     silent && stream.set_nonblocking(false).is_ok()

@@ -8,6 +8,7 @@
 //! - [`request`], [`answer`]: the little of HTTP/1.1 that it needs.
 //! - [`client`]: a small blocking client for everything that is not load; [`metrics`] reads counters with it,
 //!   [`api`] makes products and reads stock and orders.
+//! - [`lean`]: a client for threads that buy.
 //! - [`program`], [`shop`]: the servers under test as programs.
 //! - [`process`]: what a process costs: processor time, context switches, memory.
 //! - [`limits`]: open files.
@@ -21,6 +22,7 @@ pub mod client;
 pub mod contention;
 pub mod drive;
 pub mod lab;
+pub mod lean;
 pub mod limits;
 pub mod metrics;
 pub mod page;

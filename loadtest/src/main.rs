@@ -2,10 +2,15 @@
 
 mod contend;
 mod laboratory;
+mod lua_server;
 mod plain;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+
+/// For the server in front of Redis, as the shop has it; the buyers' side costs less with it, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Load against Son7shop, and the check that it kept its promises.
 #[derive(Parser)]
@@ -21,6 +26,9 @@ enum Scenario {
     Contention(contend::Args),
     /// Many threads buy one product from this engine and from everything else that people use.
     Lab(laboratory::Args),
+    /// The server in front of Redis that the lab measures; it starts it itself.
+    #[command(hide = true)]
+    LuaServer(lua_server::Args),
     /// Send one request again and again, print throughput and latencies; exits 1 when an answer is missing or not as expected.
     Plain(plain::Args),
 }
@@ -29,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().scenario {
         Scenario::Contention(args) => contend::run(&args),
         Scenario::Lab(args) => laboratory::run(&args),
+        Scenario::LuaServer(args) => lua_server::run(&args),
         Scenario::Plain(args) => plain::run(&args),
     };
     match done {

@@ -1,5 +1,6 @@
 //! Redis: as a lock around a read-modify-write in the database, and as what decides.
 
+use super::script::{ORDERS, STOCK, TAKE};
 use super::sql::naive;
 use crate::lab::backend::{Attempt, Backend, Bought, Promise, Shelf, Till};
 use anyhow::{Context, bail};
@@ -11,17 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-const STOCK: &str = "lab:stock";
-const ORDERS: &str = "lab:orders";
 const LOCK: &str = "lab:lock";
 const RELEASED: &str = "lab:lock:released";
 
-/// Takes a unit and writes the order, in one step.
-const TAKE: &str = "local left = tonumber(redis.call('GET', KEYS[1]) or '0') \
-     if left < 1 then return 0 end \
-     redis.call('DECR', KEYS[1]) \
-     redis.call('XADD', KEYS[2], '*', 'sku', 'air', 'quantity', '1', 'buyer', ARGV[1]) \
-     return 1";
 /// Lets the lock go if it is still ours, and wakes one of those that wait.
 const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then \
        redis.call('DEL', KEYS[1]) redis.call('PUBLISH', KEYS[2], '1') return 1 end return 0";

@@ -1,0 +1,92 @@
+//! The server in front of Redis Lua, against a real Redis.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use son7shop_loadtest::client::Client;
+use son7shop_loadtest::lab::backend::{Backend, Bought, Contender, Promise};
+use son7shop_loadtest::lab::backends::http_lua::HttpLua;
+use son7shop_loadtest::lab::backends::redis::Fsync;
+use son7shop_loadtest::lab::load::{Load, PLENTY, Pace};
+use son7shop_loadtest::program::Program;
+use son7shop_loadtest::request::Request;
+use son7shop_loadtest::servers::{Server, redis};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const UNITS: u64 = 50;
+const SELL_OUT: Pace = Pace::SellOut { patience_seconds: 60.0 };
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_loadtest"))
+}
+
+/// Sells 50 units to eight threads, then for a moment without end.
+fn check(redis: &Server, backend: &HttpLua) {
+    let sale = Contender::sell(backend, &Load { threads: 8, units: UNITS, pace: SELL_OUT }).unwrap();
+    assert_eq!((sale.counted.sold_in_all, sale.counted.refused, sale.counted.failed), (UNITS, 8, 0));
+    assert!(sale.verdict.is_right(), "{:?}", sale.verdict);
+    let pace = Pace::Closed { warmup_seconds: 0.1, window_seconds: 0.3 };
+    let sale = Contender::sell(backend, &Load { threads: 8, units: PLENTY, pace }).unwrap();
+    assert!(sale.counted.sold > 0 && sale.counted.failed == 0, "{:?}", sale.counted);
+    assert!(sale.verdict.is_right() && sale.costs.backend_cpu_micros.is_some(), "{sale:?}");
+    assert_eq!(backend.processes().len(), 2);
+    assert!(backend.processes().contains(&redis.pid().unwrap()));
+}
+
+#[test]
+fn it_sells_what_there_is_and_without_redis_nothing() {
+    let mut redis = redis().unwrap();
+    let always = HttpLua::start(binary(), &redis.url(), Fsync::Always, redis.pid()).unwrap();
+    assert_eq!(
+        (Backend::name(&always), Backend::promise(&always)),
+        ("redis-lua-always-http", Promise::SyncedBeforeAnswer)
+    );
+    check(&redis, &always);
+    drop(always);
+    let pooled = HttpLua::start_pooled(binary(), &redis.url(), Fsync::EverySecond, redis.pid(), 3).unwrap();
+    assert_eq!(
+        (Backend::name(&pooled), Backend::promise(&pooled)),
+        ("redis-lua-everysec-http-pool", Promise::SyncedLater)
+    );
+    check(&redis, &pooled);
+    // A server that cannot sell says so; that is neither a sale nor a refusal.
+    pooled.stock_up(1).unwrap();
+    let mut till = pooled.till(0).unwrap();
+    redis.kill().unwrap();
+    let error = till.buy().unwrap_err();
+    assert!(error.to_string().contains("503"), "{error}");
+    redis.start_again().unwrap();
+    // It finds Redis again by itself; until then it goes on failing.
+    let attempt = loop {
+        match till.buy() {
+            Ok(attempt) => break attempt,
+            Err(_) => std::thread::yield_now(),
+        }
+    };
+    assert_eq!(attempt.bought, Bought::Sold);
+    assert_eq!(till.buy().unwrap().bought, Bought::SoldOut);
+}
+
+#[test]
+fn what_it_does_not_sell_is_refused_with_a_reason() {
+    let redis = redis().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(binary());
+    command.args(["lua-server", "--threads", "2", "--connections", "3", "--redis", &redis.url()]);
+    let program = Program::start(command, &folder.path().join("log"), Duration::from_secs(30)).unwrap();
+    let mut client = Client::new(program.address());
+    let host = client.host();
+    let mut ask = |body: &str| {
+        let response = client.send(&Request::to("POST", &host, "/v1/orders").json(body)).unwrap();
+        let json = response.json().unwrap_or_default();
+        (response.status, json["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let said = |status, code: &str| (status, code.to_owned());
+    // Nothing was put on the shelf.
+    assert_eq!(ask(r#"{"lines":[{"sku":"air","quantity":1}]}"#), said(409, "sold_out"));
+    assert_eq!(ask(r#"{"lines":[{"sku":"bed","quantity":1}]}"#), said(404, "not_found"));
+    assert_eq!(ask(r#"{"lines":[{"sku":"air","quantity":2}]}"#), said(400, "invalid"));
+    assert_eq!(ask(r#"{"lines":[]}"#), said(400, "invalid"));
+    assert_eq!(ask("{").0, 400);
+}
