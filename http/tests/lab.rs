@@ -41,7 +41,7 @@ fn every_way_to_reach_the_engine_sells_exactly_what_there_is() {
     let shop = Arc::new(EngineShop::start(support::binary(), BUYERS).unwrap());
     let contenders: [Box<dyn Contender>; 3] = [
         Box::new(Engine::new(Arc::clone(&shop))),
-        Box::new(Engine::pooled(Arc::clone(&shop), 3).unwrap()),
+        Box::new(Engine::pooled(Arc::clone(&shop), 3)),
         Box::new(EngineEpoll::new(shop)),
     ];
     for contender in &contenders {

@@ -98,6 +98,10 @@ pub trait Backend: Send + Sync {
     /// What the backend itself says afterwards.
     fn shelf(&self) -> anyhow::Result<Shelf>;
 
+    /// The run is over: nothing that is still to be done for it may go on while another
+    /// backend is measured.
+    fn rest(&self) {}
+
     /// The processes that work for it, this one excepted; none where they are not known.
     fn processes(&self) -> Vec<u32> {
         Vec::new()

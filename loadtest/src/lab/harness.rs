@@ -24,6 +24,12 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Stocks up, lets the threads buy, and looks at the shelf. Ends by itself a little after
 /// the load's time.
 pub fn sell<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<Sale> {
+    let sale = stock_up_and_sell(backend, load);
+    backend.rest();
+    sale
+}
+
+fn stock_up_and_sell<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<Sale> {
     backend.stock_up(load.units)?;
     let (tally, window, opened, closed) = contend(backend, load)?;
     let counted = tally.counted(window);

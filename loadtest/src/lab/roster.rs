@@ -2,7 +2,7 @@
 //! in temporary folders, and every backend that can be had. What cannot be had is named with the reason.
 
 use super::backend::Contender;
-use super::backends::engine::Engine;
+use super::backends::engine::{Engine, EngineShop};
 use super::backends::redis::{Fsync, Lease, Lock, Lua};
 use super::backends::sql::{Sql, Way};
 use super::run::Missing;
@@ -46,7 +46,7 @@ pub fn find(args: &Wanted) -> Roster {
     if wanted("son7shop-http") {
         let engine = binary_beside_this_one().map_err(Into::into).and_then(|binary| {
             ensure!(binary.is_file(), "{} is not there: build it", binary.display());
-            Engine::start(&binary, args.threads)
+            Ok(Engine::new(std::sync::Arc::new(EngineShop::start(&binary, args.threads)?)))
         });
         add("son7shop-http", engine.map(|engine| Box::new(engine) as Box<dyn Contender>));
     }

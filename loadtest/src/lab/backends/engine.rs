@@ -12,9 +12,8 @@ use crate::request::Request;
 use crate::shop::Shop;
 use anyhow::Context;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -26,35 +25,62 @@ const SETTINGS: [(&str, &str); 1] = [("SON7_HOLD_SECONDS", "36000")];
 /// The shop's counter of syncs, by partition.
 const SYNCS: &str = "son7_journal_syncs_total";
 
-/// A shop of this engine, started for the lab. Several backends may use it, one after another.
+/// The product that is sold.
+const SKU: &str = "air";
+
+/// How a shop of this engine is started for the lab: anew for each run, on an empty folder,
+/// and ended with it. What it wrote so far is no other run's burden, and write-behind does
+/// not catch up while another backend is measured.
 pub struct EngineShop {
+    binary: PathBuf,
+    buyers: usize,
+    settings: Vec<(String, String)>,
+}
+
+/// A shop that sells in one run. It ends when this is dropped.
+pub(super) struct OpenShop {
     program: Program,
     admin: Mutex<Admin>,
     tokens: Vec<String>,
-    version: Option<String>,
-    /// Products made so far: each run has its own.
-    products: AtomicU64,
     // Last: the folder goes when nobody writes into it any more.
     _folder: TempDir,
 }
 
 impl EngineShop {
-    /// Starts a shop with tokens for so many threads.
-    pub fn start(binary: &Path, threads: usize) -> anyhow::Result<Self> {
+    /// Shops with tokens for so many buyers. Starts one, to see that it can be had and what its
+    /// settings are.
+    pub fn start(binary: &Path, buyers: usize) -> anyhow::Result<Self> {
+        let mut shop = Self { binary: binary.to_path_buf(), buyers, settings: Vec::new() };
+        let partitions = shop.open(1)?.partitions();
+        let mut version = Command::new(binary);
+        version.arg("--version");
+        let version = output(version).ok().map(|version| ("version".to_owned(), version.trim().to_owned()));
+        let partitions = partitions.map(|partitions| ("partitions".to_owned(), partitions.to_string()));
+        let given = SETTINGS.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        shop.settings = version.into_iter().chain(partitions).chain(given).collect();
+        Ok(shop)
+    }
+
+    /// Starts a shop that has so many units.
+    pub(super) fn open(&self, units: u64) -> anyhow::Result<OpenShop> {
         let folder = tempfile::tempdir()?;
-        let mut shop = Shop::new(binary, &folder.path().join("data"));
+        let mut shop = Shop::new(&self.binary, &folder.path().join("data"));
         for (name, value) in SETTINGS {
             shop = shop.set(name, value);
         }
         let program = shop.start(START_PATIENCE)?;
-        let admin = Admin::new(program.address(), &shop.admin_token()?);
-        let tokens = shop.customer_tokens("buyer", threads)?;
-        let mut version = Command::new(binary);
-        version.arg("--version");
-        let version = output(version).ok().map(|version| version.trim().to_owned());
-        Ok(Self { program, admin: Mutex::new(admin), tokens, version, products: AtomicU64::new(0), _folder: folder })
+        let mut admin = Admin::new(program.address(), &shop.admin_token()?);
+        let tokens = shop.customer_tokens("buyer", self.buyers)?;
+        admin.create_product(SKU, 1_000, units)?;
+        Ok(OpenShop { program, admin: Mutex::new(admin), tokens, _folder: folder })
     }
 
+    pub(super) fn settings(&self) -> Vec<(String, String)> {
+        self.settings.clone()
+    }
+}
+
+impl OpenShop {
     pub(super) fn address(&self) -> SocketAddr {
         self.program.address()
     }
@@ -63,36 +89,22 @@ impl EngineShop {
         self.program.pid()
     }
 
-    /// A new product with so many units.
-    pub(super) fn stock_up(&self, units: u64) -> anyhow::Result<String> {
-        let sku = format!("lab-{}", self.products.fetch_add(1, Ordering::Relaxed));
-        self.admin.lock().unwrap_or_else(PoisonError::into_inner).create_product(&sku, 1_000, units)?;
-        Ok(sku)
-    }
-
-    pub(super) fn shelf(&self, sku: &str) -> anyhow::Result<Shelf> {
-        let stock = self.admin.lock().unwrap_or_else(PoisonError::into_inner).stock(sku)?;
+    pub(super) fn shelf(&self) -> anyhow::Result<Shelf> {
+        let stock = self.admin.lock().unwrap_or_else(PoisonError::into_inner).stock(SKU)?;
         // Every order here is of one unit, and holds it.
         Ok(Shelf { left: i64::try_from(stock.available)?, orders: stock.held })
     }
 
     /// What the buyer of this number sends.
-    pub(super) fn purchase(&self, sku: &str, buyer: usize) -> anyhow::Result<Request> {
+    pub(super) fn purchase(&self, buyer: usize) -> anyhow::Result<Request> {
         let token = self.tokens.get(buyer).with_context(|| format!("there is no token for buyer {buyer}"))?;
-        Ok(purchase(self.address(), sku, Some(token)))
+        Ok(purchase(self.address(), SKU, Some(token)))
     }
 
     /// Asked on a connection of its own.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter, far below 2^52")]
     pub(super) fn syncs(&self) -> Option<u64> {
         Some(Metrics::of(self.address()).ok()?.get(SYNCS)? as u64)
-    }
-
-    pub(super) fn settings(&self) -> Vec<(String, String)> {
-        let given = SETTINGS.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let version = self.version.clone().map(|version| ("version".to_owned(), version));
-        let partitions = self.partitions().map(|partitions| ("partitions".to_owned(), partitions.to_string()));
-        version.into_iter().chain(partitions).chain(given).collect()
     }
 
     /// Each has its own sample of the counter.
@@ -106,30 +118,35 @@ impl EngineShop {
 /// Buyers that send over HTTP.
 pub struct Engine {
     shop: Arc<EngineShop>,
-    pool: Option<Pool<LeanClient>>,
-    /// The product of the run under way.
-    sku: Mutex<String>,
+    /// Connections that all threads share; nothing: each has its own.
+    pool: Option<usize>,
+    run: Mutex<Option<Run>>,
+}
+
+/// The run under way.
+#[derive(Clone)]
+struct Run {
+    shop: Arc<OpenShop>,
+    pool: Option<Arc<Pool<LeanClient>>>,
 }
 
 impl Engine {
-    /// Starts a shop of its own, with tokens for so many threads; see [`Engine::new`].
-    pub fn start(binary: &Path, threads: usize) -> anyhow::Result<Self> {
-        Ok(Self::new(Arc::new(EngineShop::start(binary, threads)?)))
-    }
-
     /// Each thread has its own connection.
     pub fn new(shop: Arc<EngineShop>) -> Self {
-        Self { shop, pool: None, sku: Mutex::default() }
+        Self { shop, pool: None, run: Mutex::default() }
     }
 
     /// All threads share `count` connections.
-    pub fn pooled(shop: Arc<EngineShop>, count: usize) -> anyhow::Result<Self> {
-        let pool = Some(open_pool(shop.address(), count)?);
-        Ok(Self { shop, pool, sku: Mutex::default() })
+    pub fn pooled(shop: Arc<EngineShop>, count: usize) -> Self {
+        Self { shop, pool: Some(count), run: Mutex::default() }
     }
 
-    fn sku(&self) -> String {
-        self.sku.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn set_run(&self, run: Option<Run>) {
+        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = run;
+    }
+
+    fn run(&self) -> anyhow::Result<Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner).clone().context("the shop is not stocked")
     }
 }
 
@@ -152,31 +169,39 @@ impl Backend for Engine {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        let connections = self.pool.as_ref().map_or("one a thread".to_owned(), |pool| pool.count().to_string());
+        let connections = self.pool.map_or("one a thread".to_owned(), |count| count.to_string());
         let mut settings = self.shop.settings();
         settings.push(("HTTP connections".to_owned(), connections));
         settings
     }
 
     fn stock_up(&self, units: u64) -> anyhow::Result<()> {
-        *self.sku.lock().unwrap_or_else(PoisonError::into_inner) = self.shop.stock_up(units)?;
+        self.set_run(None);
+        let shop = Arc::new(self.shop.open(units)?);
+        let pool = self.pool.map(|count| open_pool(shop.address(), count)).transpose()?.map(Arc::new);
+        self.set_run(Some(Run { shop, pool }));
         Ok(())
     }
 
     fn till(&self, thread: usize) -> anyhow::Result<Box<dyn Till + '_>> {
-        let request = self.shop.purchase(&self.sku(), thread)?;
-        Ok(Box::new(HttpTill::new(Line::open(self.pool.as_ref(), self.shop.address())?, request)))
+        let Run { shop, pool } = self.run()?;
+        let request = shop.purchase(thread)?;
+        Ok(Box::new(HttpTill::new(Line::open(pool, shop.address())?, request)))
     }
 
     fn shelf(&self) -> anyhow::Result<Shelf> {
-        self.shop.shelf(&self.sku())
+        self.run()?.shop.shelf()
+    }
+
+    fn rest(&self) {
+        self.set_run(None);
     }
 
     fn processes(&self) -> Vec<u32> {
-        vec![self.shop.pid()]
+        self.run().map(|run| run.shop.pid()).into_iter().collect()
     }
 
     fn syncs(&self) -> Option<u64> {
-        self.shop.syncs()
+        self.run().ok()?.shop.syncs()
     }
 }

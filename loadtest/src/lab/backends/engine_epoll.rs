@@ -3,7 +3,7 @@
 //! the processors. It counts as the harness counts: an attempt without a clear answer is
 //! unknown, never a refusal.
 
-use super::engine::EngineShop;
+use super::engine::{EngineShop, OpenShop};
 use super::http::{AGAIN_MAX, BROKEN_MAX, BUSY_PAUSE, Told, told};
 use crate::answer::Answer;
 use crate::drive::{Failure, Pace as Drive, Plan, Probe, Report, Then, Workload, percentile, run};
@@ -12,6 +12,7 @@ use crate::lab::costs::Reading;
 use crate::lab::load::{Costs, Counted, Load, Micros, Pace, Sale};
 use crate::lab::verdict::Verdict;
 use crate::request::Request;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -56,14 +57,14 @@ impl Contender for EngineEpoll {
     }
 
     fn sell(&self, load: &Load) -> anyhow::Result<Sale> {
-        let sku = self.shop.stock_up(load.units)?;
-        let requests = (0..load.threads).map(|buyer| self.shop.purchase(&sku, buyer));
+        let shop = self.shop.open(load.units)?;
+        let requests = (0..load.threads).map(|buyer| shop.purchase(buyer));
         let phase = Arc::new(AtomicU8::new(WARMING_UP));
         let crowd = Crowd::new(requests.collect::<anyhow::Result<_>>()?, load.pace, Arc::clone(&phase));
-        let mut costs = Window { shop: &self.shop, phase, opened: None, closed: None };
-        let (report, crowds) = run(&self.plan(load)?, vec![crowd], &mut costs)?;
+        let mut costs = Window { shop: &shop, phase, opened: None, closed: None };
+        let (report, crowds) = run(&plan(shop.address(), load)?, vec![crowd], &mut costs)?;
         let counted = crowds.into_iter().next().map(|crowd| crowd.counted(&report)).unwrap_or_default();
-        let shelf = self.shop.shelf(&sku)?;
+        let shelf = shop.shelf()?;
         Ok(Sale {
             costs: costs.of(counted.sold),
             verdict: Verdict::new(load.units, counted.sold_in_all, counted.unknown_in_all, shelf),
@@ -72,26 +73,24 @@ impl Contender for EngineEpoll {
     }
 }
 
-impl EngineEpoll {
-    fn plan(&self, load: &Load) -> anyhow::Result<Plan> {
-        let seconds = Duration::try_from_secs_f64;
-        let (pace, warmup, window, patience) = match load.pace {
-            Pace::Closed { warmup_seconds, window_seconds } => {
-                (Drive::Closed, seconds(warmup_seconds)?, Some(seconds(window_seconds)?), PATIENCE)
-            }
-            Pace::Open { per_second, window_seconds } => {
-                (Drive::Open { per_second }, Duration::ZERO, Some(seconds(window_seconds)?), PATIENCE)
-            }
-            Pace::SellOut { patience_seconds } => (Drive::Closed, Duration::ZERO, None, seconds(patience_seconds)?),
-        };
-        let (address, connections) = (self.shop.address(), load.threads);
-        Ok(Plan { address, connections, threads: 1, pace, warmup, window, patience })
-    }
+fn plan(address: SocketAddr, load: &Load) -> anyhow::Result<Plan> {
+    let seconds = Duration::try_from_secs_f64;
+    let (pace, warmup, window, patience) = match load.pace {
+        Pace::Closed { warmup_seconds, window_seconds } => {
+            (Drive::Closed, seconds(warmup_seconds)?, Some(seconds(window_seconds)?), PATIENCE)
+        }
+        Pace::Open { per_second, window_seconds } => {
+            (Drive::Open { per_second }, Duration::ZERO, Some(seconds(window_seconds)?), PATIENCE)
+        }
+        Pace::SellOut { patience_seconds } => (Drive::Closed, Duration::ZERO, None, seconds(patience_seconds)?),
+    };
+    let connections = load.threads;
+    Ok(Plan { address, connections, threads: 1, pace, warmup, window, patience })
 }
 
 /// Reads the costs when the window opens and closes, and tells the crowd.
 struct Window<'a> {
-    shop: &'a EngineShop,
+    shop: &'a OpenShop,
     phase: Arc<AtomicU8>,
     opened: Option<Reading>,
     closed: Option<Reading>,

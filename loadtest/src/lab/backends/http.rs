@@ -74,16 +74,16 @@ pub(super) fn purchase(address: SocketAddr, sku: &str, token: Option<&str>) -> R
 }
 
 /// How a thread comes to its connection.
-pub(super) enum Line<'a> {
+pub(super) enum Line {
     /// Its own.
     Own(LeanClient),
     /// One of those that all threads share, and the thread's seat in the queue for them.
-    Shared(&'a Pool<LeanClient>, Arc<Seat<LeanClient>>),
+    Shared(Arc<Pool<LeanClient>>, Arc<Seat<LeanClient>>),
 }
 
-impl<'a> Line<'a> {
+impl Line {
     /// A way in: to the pool, or a new connection where there is none.
-    pub(super) fn open(pool: Option<&'a Pool<LeanClient>>, address: SocketAddr) -> Result<Self, ClientError> {
+    pub(super) fn open(pool: Option<Arc<Pool<LeanClient>>>, address: SocketAddr) -> Result<Self, ClientError> {
         match pool {
             Some(pool) => Ok(Self::Shared(pool, Arc::default())),
             None => Ok(Self::Own(LeanClient::connect(address)?)),
@@ -106,22 +106,22 @@ pub(super) fn open_pool(address: SocketAddr, count: usize) -> anyhow::Result<Poo
 }
 
 /// Where a thread buys over HTTP.
-pub(super) struct HttpTill<'a> {
-    line: Line<'a>,
+pub(super) struct HttpTill {
+    line: Line,
     request: Request,
     /// Whether the server knows a request by its key: then it cannot be sold twice.
     keyed: bool,
     number: u64,
 }
 
-impl<'a> HttpTill<'a> {
-    pub(super) fn new(line: Line<'a>, request: Request) -> Self {
+impl HttpTill {
+    pub(super) fn new(line: Line, request: Request) -> Self {
         let keyed = !request.key().is_empty();
         Self { line, request, keyed, number: 0 }
     }
 }
 
-impl Till for HttpTill<'_> {
+impl Till for HttpTill {
     fn buy(&mut self) -> anyhow::Result<Attempt> {
         self.number += 1;
         self.request.set_key(self.number);

@@ -11,7 +11,7 @@ use anyhow::Context;
 use redis::{Client, Commands as _, Connection};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ pub struct HttpLua {
     fsync: Fsync,
     redis_pid: Option<u32>,
     redis: Mutex<Connection>,
-    pool: Option<Pool<LeanClient>>,
+    pool: Option<Arc<Pool<LeanClient>>>,
     program: Program,
     // Last: the folder goes when nobody writes into it any more.
     _folder: TempDir,
@@ -60,7 +60,7 @@ impl HttpLua {
     ) -> anyhow::Result<Self> {
         let mut own = Self::start(loadtest, url, fsync, redis_pid)?;
         own.name.push_str("-pool");
-        own.pool = Some(open_pool(own.program.address(), count)?);
+        own.pool = Some(Arc::new(open_pool(own.program.address(), count)?));
         Ok(own)
     }
 
@@ -109,7 +109,7 @@ impl Backend for HttpLua {
 
     fn till(&self, _: usize) -> anyhow::Result<Box<dyn Till + '_>> {
         let address = self.program.address();
-        let line = Line::open(self.pool.as_ref(), address)?;
+        let line = Line::open(self.pool.clone(), address)?;
         Ok(Box::new(HttpTill::new(line, purchase(address, "air", None))))
     }
 

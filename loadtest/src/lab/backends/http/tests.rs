@@ -38,7 +38,7 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(usize) -> &'static str, asked
     }
 }
 
-fn till(address: SocketAddr, token: Option<&str>) -> HttpTill<'static> {
+fn till(address: SocketAddr, token: Option<&str>) -> HttpTill {
     HttpTill::new(Line::open(None, address).unwrap(), purchase(address, "air", token))
 }
 
@@ -82,7 +82,7 @@ fn a_connection_that_always_breaks_is_an_error_in_the_end() {
 struct Toy {
     address: SocketAddr,
     left: Arc<AtomicI64>,
-    pool: Option<Pool<LeanClient>>,
+    pool: Option<Arc<Pool<LeanClient>>>,
 }
 
 impl Toy {
@@ -94,7 +94,7 @@ impl Toy {
             if taken.is_ok() { SOLD } else { SOLD_OUT }
         };
         let address = serve(take);
-        Self { address, left, pool: pool.map(|count| open_pool(address, count).unwrap()) }
+        Self { address, left, pool: pool.map(|count| Arc::new(open_pool(address, count).unwrap())) }
     }
 }
 
@@ -113,7 +113,7 @@ impl Backend for Toy {
         Ok(())
     }
     fn till(&self, _: usize) -> anyhow::Result<Box<dyn Till + '_>> {
-        let line = Line::open(self.pool.as_ref(), self.address)?;
+        let line = Line::open(self.pool.clone(), self.address)?;
         Ok(Box::new(HttpTill::new(line, purchase(self.address, "air", None))))
     }
     fn shelf(&self) -> anyhow::Result<Shelf> {
@@ -140,9 +140,9 @@ fn eight_threads_buy_exactly_what_there_is() {
 fn a_broken_server_gives_errors_and_loses_no_connection() {
     for answer in [BROKEN, ""] {
         let address = serve(move |_| answer);
-        let pool = open_pool(address, 2).unwrap();
+        let pool = Arc::new(open_pool(address, 2).unwrap());
         for _ in 0..3 {
-            let line = Line::open(Some(&pool), address).unwrap();
+            let line = Line::open(Some(Arc::clone(&pool)), address).unwrap();
             assert!(HttpTill::new(line, purchase(address, "air", None)).buy().is_err());
             assert_eq!(lock(&pool.state).free.len(), 2);
         }
