@@ -9,5 +9,6 @@
 
 pub mod engine;
 pub mod planted;
+mod pool;
 pub mod redis;
 pub mod sql;
