@@ -121,6 +121,15 @@ fn a_killed_database_gives_failures_whose_outcome_is_unknown() {
 }
 
 #[test]
+fn a_killed_mysql_gives_failures_whose_outcome_is_unknown() {
+    let test = "a_killed_mysql_gives_failures_whose_outcome_is_unknown";
+    if let Some(server) = servers::mysql_or_say_so(test).unwrap() {
+        let sql = Sql::connect(&database(&server), Way::Conditional, POOL).unwrap();
+        survives(&sql, server);
+    }
+}
+
+#[test]
 fn a_killed_redis_gives_failures_whose_outcome_is_unknown() {
     let server = Server::start(Kind::Redis, &["--appendfsync", "always"]).unwrap();
     let store = Arc::new(Store::open(&server.url(), server.pid()).unwrap());

@@ -77,6 +77,8 @@ pub(super) struct Held {
     token: String,
     /// How often it was refused first.
     pub(super) refused: u32,
+    /// How often a message ended the wait for it.
+    woken: u32,
 }
 
 impl Lock {
@@ -115,7 +117,7 @@ impl Lock {
     pub(super) fn lock(&self) -> anyhow::Result<Held> {
         let token = format!("{}:{}", self.process, self.taken.fetch_add(1, Ordering::Relaxed));
         let by = Instant::now() + PATIENCE;
-        let mut refused = 0;
+        let (mut refused, mut woken) = (0, 0);
         loop {
             let take = |redis: &mut Connection| self.take.key(LOCK).arg(&token).arg(self.lease_millis).invoke(redis);
             let left: i64 = self.connections.with(take)?;
@@ -123,13 +125,13 @@ impl Lock {
                 if matches!(self.lease, Lease::Watched(_)) {
                     self.room.watched().held = Some(token.clone());
                 }
-                return Ok(Held { token, refused });
+                return Ok(Held { token, refused, woken });
             };
             refused += 1;
             if Instant::now() >= by {
                 bail!("the lock was not free within {PATIENCE:?}");
             }
-            self.room.wait(Duration::from_millis(left).min(LOOK));
+            woken += u32::from(self.room.wait(Duration::from_millis(left).min(LOOK)));
         }
     }
 
@@ -184,11 +186,11 @@ impl WaitingRoom {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Waits until the lock was let go, at most so long.
-    fn wait(&self, at_most: Duration) {
+    /// Waits until the lock was let go, at most so long; whether it was.
+    fn wait(&self, at_most: Duration) -> bool {
         let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.wake.wait_timeout_while(woken, at_most, |woken| !*woken);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Lets one of those who wait get up, or the next who would wait.
@@ -311,22 +313,24 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_woken_by_the_release() {
+    fn threads_take_turns_and_whoever_waits_is_woken() {
         let server = servers::redis().unwrap();
         let store = Store::open(&server.url(), server.pid()).unwrap();
         let lock = Lock::connect(&store, Lease::REDISSON, 8).unwrap();
-        let sum = Mutex::new(0);
+        let (sum, woken) = (Mutex::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
                         let held = lock.lock().unwrap();
                         *sum.try_lock().unwrap() += 1;
+                        woken.fetch_add(u64::from(held.woken), Ordering::Relaxed);
                         lock.unlock(&held).unwrap();
                     }
                 });
             }
         });
         assert_eq!(*sum.lock().unwrap(), 400);
+        assert!(woken.into_inner() > 0, "nobody was woken");
     }
 }

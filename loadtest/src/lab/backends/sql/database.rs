@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 
 /// How long anybody waits for a connection: longer than a busy server takes, shorter than patience.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
+/// Threads that read and write the sockets, at least and at most: one for each core, few enough that
+/// most of the machine is the database's.
+const WORKERS: (usize, usize) = (2, 8);
 
 const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS lab_stock (sku VARCHAR(32) PRIMARY KEY, on_hand BIGINT NOT NULL, version BIGINT NOT NULL) ENGINE=InnoDB",
@@ -44,7 +47,8 @@ impl Database {
     /// Connects to a server at `url`, and makes the tables. `name` is short, such as `mariadb`; `pid` is
     /// its process, if we started it: then connections are not encrypted either.
     pub fn open(name: &str, url: &str, pid: Option<u32>) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let workers = std::thread::available_parallelism().map_or(WORKERS.0, usize::from).clamp(WORKERS.0, WORKERS.1);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
         let mut options = MySqlConnectOptions::from_str(url).context("the address is not one of a database")?;
         let (own, variables) = runtime
             .block_on(async {
@@ -162,6 +166,15 @@ impl Database {
 
 /// A connection, within a bounded time.
 pub(super) async fn connect(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
+    let connected = connect_as_told(options).await;
+    // After a restart MySQL has forgotten the password's hash, and wants to see it on a safe way again.
+    if connected.is_err() && matches!(options.get_ssl_mode(), MySqlSslMode::Disabled) {
+        return connect_as_told(&options.clone().ssl_mode(MySqlSslMode::Preferred)).await;
+    }
+    connected
+}
+
+async fn connect_as_told(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
     let connecting = MySqlConnection::connect_with(options);
     tokio::time::timeout(CONNECT_PATIENCE, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
