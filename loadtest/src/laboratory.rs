@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use son7shop_loadtest::lab::load::{Counted, Pace};
 use son7shop_loadtest::lab::plan::{Closed, Open, Plan, SellOut};
 use son7shop_loadtest::lab::report::Report;
-use son7shop_loadtest::lab::roster::{Wanted, find};
+use son7shop_loadtest::lab::roster::{Trials, Wanted, find};
 use son7shop_loadtest::lab::run::{Progress, Record, run as run_plan};
 use son7shop_loadtest::limits::allow_connections;
 use std::fmt::Write as _;
@@ -27,9 +27,10 @@ pub(crate) struct Args {
     /// Fewer numbers of threads, one short round: about three minutes.
     #[arg(long)]
     quick: bool,
-    /// Connections that the threads share, where a backend has a pool.
-    #[arg(long, default_value_t = 32)]
-    pool: u32,
+    /// Connections that the threads share, where a backend has a pool; if not set, the best number for
+    /// each is found.
+    #[arg(long)]
+    pool: Option<u32>,
     /// Only backends whose name contains one of these.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -71,13 +72,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let plan = args.plan();
     ensure!(plan.most_threads() > 0, "no number of threads");
     // The engine inherits the limit and needs as many.
-    allow_connections(plan.most_threads() + 2 * args.pool as usize)?;
-    let found = find(&Wanted { only: args.only.clone(), threads: plan.most_threads(), pool: args.pool });
+    allow_connections(2 * plan.most_threads() + 1_000)?;
+    let stop = AtomicBool::new(false);
+    let wanted = Wanted {
+        only: args.only.clone(),
+        threads: plan.most_threads(),
+        pool: args.pool,
+        trials: if args.quick { Trials::QUICK } else { Trials::FULL },
+        mariadb_url: None,
+        mysql_url: None,
+        redis_url: None,
+        allow_remote: false,
+        stop: &stop,
+    };
+    let found = find(&wanted, &mut |what| println!("{what}"));
     for missing in &found.missing {
         println!("{}: left blank: {}", missing.name, missing.why);
     }
     ensure!(!found.contenders.is_empty(), "there is nothing to measure");
-    let stop = AtomicBool::new(false);
     let outcome = run_plan(&plan, &found.contenders, &stop, &mut say)?;
     let report = Report::new(plan, outcome, found.missing);
     write(&args.out, &report)?;

@@ -32,3 +32,4 @@ pub mod program;
 pub mod request;
 pub mod servers;
 pub mod shop;
+mod watchdog;

@@ -1,6 +1,7 @@
 //! Server programs under test: started, awaited until they serve, and ended with whoever started them.
 //! A program says that it serves by a line `listening on http://ADDRESS` on its standard output.
 
+use crate::watchdog::{Watchdog, own_group};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -83,10 +84,12 @@ pub enum ProgramError {
     },
 }
 
-/// A server program that serves. Killed when it is dropped.
+/// A server program that serves. Killed when it is dropped, and by a watchdog when this process dies
+/// first; a terminal's Ctrl-C does not reach it.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
+    watchdog: Option<Watchdog>,
     name: String,
     address: SocketAddr,
 }
@@ -98,7 +101,7 @@ impl Program {
         let log_error = |source| ProgramError::Log { path: log.to_path_buf(), source };
         let file = File::options().create(true).append(true).open(log).map_err(log_error)?;
         let errors = file.try_clone().map_err(log_error)?;
-        let mut child = command
+        let mut child = own_group(&mut command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -106,7 +109,10 @@ impl Program {
             .map_err(|source| ProgramError::Start { program: name.clone(), source })?;
         let ready = child.stdout.take().map(|stdout| watch_output(stdout, file));
         let address = ready.map(|ready| ready.recv_timeout(patience));
-        let mut program = Self { child, name, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let watchdog = Watchdog::over(child.id(), None);
+        let mut program = Self { child, watchdog: None, name, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        program.watchdog =
+            Some(watchdog.map_err(|source| ProgramError::Start { program: "a watchdog".to_owned(), source })?);
         match address {
             Some(Ok(address)) => {
                 program.address = address;
@@ -170,6 +176,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        // First: once the child was waited for, its id is anybody's.
+        drop(self.watchdog.take());
         // It may have ended by itself; then both say so and there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();

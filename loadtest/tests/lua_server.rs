@@ -5,13 +5,14 @@
 use son7shop_loadtest::client::Client;
 use son7shop_loadtest::lab::backend::{Backend, Bought, Contender, Promise};
 use son7shop_loadtest::lab::backends::http_lua::HttpLua;
-use son7shop_loadtest::lab::backends::redis::Fsync;
+use son7shop_loadtest::lab::backends::redis::Store;
 use son7shop_loadtest::lab::load::{Load, PLENTY, Pace};
 use son7shop_loadtest::program::Program;
 use son7shop_loadtest::request::Request;
-use son7shop_loadtest::servers::{Server, redis};
+use son7shop_loadtest::servers::{Kind, Server, redis};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 const UNITS: u64 = 50;
@@ -36,23 +37,17 @@ fn check(redis: &Server, backend: &HttpLua) {
 
 #[test]
 fn it_sells_what_there_is_and_without_redis_nothing() {
-    let mut redis = redis().unwrap();
-    let always = HttpLua::start(binary(), &redis.url(), Fsync::Always, redis.pid()).unwrap();
+    let mut redis = Server::start(Kind::Redis, &["--appendfsync", "always"]).unwrap();
+    let store = Arc::new(Store::open(&redis.url(), redis.pid()).unwrap());
+    let backend = HttpLua::start(binary(), &store).unwrap();
     assert_eq!(
-        (Backend::name(&always), Backend::promise(&always)),
+        (Backend::name(&backend), Backend::promise(&backend)),
         ("redis-lua-always-http", Promise::SyncedBeforeAnswer)
     );
-    check(&redis, &always);
-    drop(always);
-    let pooled = HttpLua::start_pooled(binary(), &redis.url(), Fsync::EverySecond, redis.pid(), 3).unwrap();
-    assert_eq!(
-        (Backend::name(&pooled), Backend::promise(&pooled)),
-        ("redis-lua-everysec-http-pool", Promise::SyncedLater)
-    );
-    check(&redis, &pooled);
+    check(&redis, &backend);
     // A server that cannot sell says so; that is neither a sale nor a refusal.
-    pooled.stock_up(1).unwrap();
-    let mut till = pooled.till(0).unwrap();
+    backend.stock_up(1).unwrap();
+    let mut till = backend.till(0).unwrap();
     redis.kill().unwrap();
     let error = till.buy().unwrap_err();
     assert!(error.to_string().contains("503"), "{error}");

@@ -1,14 +1,14 @@
 //! A child process that does not outlive us, whatever ends us.
 //!
-//! Beside each server runs a watchdog: a shell that waits for the end of a pipe that we
-//! hold, and then kills that one server by its process id and removes its folder. The pipe
-//! ends when we do, even by SIGKILL.
+//! Beside each server runs a [`Watchdog`]; both are in process groups of their own, so that a
+//! terminal's Ctrl-C ends neither.
 
 use super::{Kind, ServerError, io};
+use crate::watchdog::{Watchdog, own_group};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(10);
@@ -21,8 +21,7 @@ pub(super) struct Process {
     kind: Kind,
     child: Child,
     log: PathBuf,
-    watchdog: Child,
-    pipe: Option<ChildStdin>,
+    watchdog: Option<Watchdog>,
 }
 
 impl Process {
@@ -30,17 +29,14 @@ impl Process {
     pub(super) fn start(kind: Kind, mut command: Command, log: PathBuf) -> Result<Self, ServerError> {
         let output = OpenOptions::new().create(true).append(true).open(&log).map_err(io("opening a server's log"))?;
         let errors = output.try_clone().map_err(io("opening a server's log"))?;
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        own_group(&mut command).stdin(Stdio::null()).stdout(output).stderr(errors);
         let mut child = command.spawn().map_err(io(format!("starting {kind}")))?;
-        match watch(child.id(), log.parent().unwrap_or(&log)) {
-            Ok(mut watchdog) => {
-                let pipe = watchdog.stdin.take();
-                Ok(Self { kind, child, log, watchdog, pipe })
-            }
+        match Watchdog::over(child.id(), log.parent()) {
+            Ok(watchdog) => Ok(Self { kind, child, log, watchdog: Some(watchdog) }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                Err(error)
+                Err(io("starting a server's watchdog")(error))
             }
         }
     }
@@ -97,20 +93,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // The watchdog first: once we have waited for the child, its id is anybody's.
-        let _ = self.watchdog.kill();
-        let _ = self.watchdog.wait();
-        drop(self.pipe.take());
+        drop(self.watchdog.take());
         let _ = self.end();
     }
-}
-
-fn watch(pid: u32, folder: &Path) -> Result<Child, ServerError> {
-    Command::new("sh")
-        .args(["-c", "read _; kill -KILL \"$1\"; rm -rf \"$2\"", "watchdog", &pid.to_string()])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(io("starting a server's watchdog"))
 }

@@ -1,7 +1,8 @@
 //! This engine, over HTTP: a customer and a token for each thread, a key for each order; a
 //! connection for each thread, or a few that all threads share.
 
-use super::http::{HttpTill, Line, Pool, open_pool, purchase};
+use super::http::{HttpTill, Line, open_pool, purchase};
+use super::pool::Pool;
 use crate::api::Admin;
 use crate::client::Client;
 use crate::lab::backend::{Backend, Promise, Shelf, Till};
@@ -119,7 +120,7 @@ impl OpenShop {
 pub struct Engine {
     shop: Arc<EngineShop>,
     /// Connections that all threads share; nothing: each has its own.
-    pool: Option<usize>,
+    pool: Option<u32>,
     run: Mutex<Option<Run>>,
 }
 
@@ -137,7 +138,7 @@ impl Engine {
     }
 
     /// All threads share `count` connections.
-    pub fn pooled(shop: Arc<EngineShop>, count: usize) -> Self {
+    pub fn pooled(shop: Arc<EngineShop>, count: u32) -> Self {
         Self { shop, pool: Some(count), run: Mutex::default() }
     }
 
@@ -178,7 +179,7 @@ impl Backend for Engine {
     fn stock_up(&self, units: u64) -> anyhow::Result<()> {
         self.set_run(None);
         let shop = Arc::new(self.shop.open(units)?);
-        let pool = self.pool.map(|count| open_pool(shop.address(), count)).transpose()?.map(Arc::new);
+        let pool = self.pool.map(|count| open_pool(shop.address(), count)).transpose()?;
         self.set_run(Some(Run { shop, pool }));
         Ok(())
     }

@@ -1,9 +1,10 @@
-//! What backends over HTTP share: a request that buys one unit, what its answer means, the
-//! threads' way in, and connections that threads share.
+//! What backends over HTTP share: a request that buys one unit, what its answer means, and the
+//! threads' way in.
 //!
 //! A request may be sent again only where its key keeps it from being sold twice; elsewhere a
 //! connection that breaks leaves an unknown outcome, which is an error.
 
+use super::pool::Pool;
 use crate::answer::Answer;
 use crate::client::ClientError;
 use crate::lab::backend::{Attempt, Bought, Till};
@@ -12,9 +13,8 @@ use crate::request::Request;
 use anyhow::bail;
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a buyer that was told "too busy" comes back.
@@ -77,15 +77,15 @@ pub(super) fn purchase(address: SocketAddr, sku: &str, token: Option<&str>) -> R
 pub(super) enum Line {
     /// Its own.
     Own(LeanClient),
-    /// One of those that all threads share, and the thread's seat in the queue for them.
-    Shared(Arc<Pool<LeanClient>>, Arc<Seat<LeanClient>>),
+    /// One of those that all threads share.
+    Shared(Arc<Pool<LeanClient>>),
 }
 
 impl Line {
     /// A way in: to the pool, or a new connection where there is none.
     pub(super) fn open(pool: Option<Arc<Pool<LeanClient>>>, address: SocketAddr) -> Result<Self, ClientError> {
         match pool {
-            Some(pool) => Ok(Self::Shared(pool, Arc::default())),
+            Some(pool) => Ok(Self::Shared(pool)),
             None => Ok(Self::Own(LeanClient::connect(address)?)),
         }
     }
@@ -93,16 +93,20 @@ impl Line {
     fn ask(&mut self, request: &Request) -> Result<Told, ClientError> {
         match self {
             Self::Own(client) => client.send(request).map(told),
-            Self::Shared(pool, seat) => pool.lend(seat).send(request).map(told),
+            Self::Shared(pool) => match pool.take_blocking().connection() {
+                Some(client) => client.send(request).map(told),
+                // A client opens its own connection anew, so none is ever given up.
+                None => Err(ClientError::Broken(std::io::ErrorKind::NotConnected.into())),
+            },
         }
     }
 }
 
 /// Opens connections that threads share.
-pub(super) fn open_pool(address: SocketAddr, count: usize) -> anyhow::Result<Pool<LeanClient>> {
+pub(super) fn open_pool(address: SocketAddr, count: u32) -> anyhow::Result<Arc<Pool<LeanClient>>> {
     anyhow::ensure!(count > 0, "a pool of no connections");
     let connections: Result<_, _> = (0..count).map(|_| LeanClient::connect(address)).collect();
-    Ok(Pool::new(connections?))
+    Ok(Arc::new(Pool::of(connections?)))
 }
 
 /// Where a thread buys over HTTP.
@@ -139,109 +143,6 @@ impl Till for HttpTill {
             }
         }
         bail!("too busy, {AGAIN_MAX} times")
-    }
-}
-
-/// Things that threads share. Who comes first is served first: what comes back is handed to
-/// whoever has waited longest, and nobody who comes later can take it on the way. It comes
-/// back whatever its user does, also if that panics.
-pub(super) struct Pool<T> {
-    count: usize,
-    state: Mutex<State<T>>,
-}
-
-struct State<T> {
-    /// Not in use; empty while anybody waits. The one used last is lent first: its memory is warm.
-    free: Vec<T>,
-    waiting: VecDeque<Arc<Seat<T>>>,
-}
-
-/// Where a thread waits; it has one for all its waits.
-pub(super) struct Seat<T> {
-    given: Mutex<Option<T>>,
-    called: Condvar,
-}
-
-impl<T> Default for Seat<T> {
-    fn default() -> Self {
-        Self { given: Mutex::new(None), called: Condvar::new() }
-    }
-}
-
-impl<T> Pool<T> {
-    pub(super) fn new(free: Vec<T>) -> Self {
-        Self { count: free.len(), state: Mutex::new(State { free, waiting: VecDeque::new() }) }
-    }
-
-    /// How many there are, in use or not.
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
-    /// One of them, until what is returned is dropped. `seat` is the calling thread's alone.
-    pub(super) fn lend(&self, seat: &Arc<Seat<T>>) -> Lent<'_, T> {
-        let free = {
-            let mut state = lock(&self.state);
-            let free = state.free.pop();
-            if free.is_none() {
-                state.waiting.push_back(Arc::clone(seat));
-            }
-            free
-        };
-        Lent { pool: self, thing: Some(free.unwrap_or_else(|| seat.wait())) }
-    }
-
-    fn give_back(&self, thing: T) {
-        let longest = {
-            let mut state = lock(&self.state);
-            match state.waiting.pop_front() {
-                Some(seat) => seat,
-                None => return state.free.push(thing),
-            }
-        };
-        *lock(&longest.given) = Some(thing);
-        longest.called.notify_one();
-    }
-}
-
-impl<T> Seat<T> {
-    fn wait(&self) -> T {
-        let mut given = lock(&self.given);
-        loop {
-            match given.take() {
-                Some(thing) => return thing,
-                None => given = self.called.wait(given).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One thing of a pool.
-pub(super) struct Lent<'a, T> {
-    pool: &'a Pool<T>,
-    /// There until it is dropped.
-    thing: Option<T>,
-}
-
-impl Lent<'_, LeanClient> {
-    fn send(&mut self, request: &Request) -> Result<Answer<'_>, ClientError> {
-        match &mut self.thing {
-            Some(client) => client.send(request),
-            // Only dropping takes it out.
-            None => Err(ClientError::Broken(std::io::ErrorKind::NotConnected.into())),
-        }
-    }
-}
-
-impl<T> Drop for Lent<'_, T> {
-    fn drop(&mut self) {
-        if let Some(thing) = self.thing.take() {
-            self.pool.give_back(thing);
-        }
     }
 }
 

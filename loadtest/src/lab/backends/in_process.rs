@@ -127,12 +127,6 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    /// Every way, by the program beside the running one, with the name that it has even if it is
-    /// not there.
-    pub fn all() -> Vec<(&'static str, anyhow::Result<Self>)> {
-        Way::ALL.into_iter().map(|way| (way.name(), Self::beside_this_one(way))).collect()
-    }
-
     /// The way, by the program beside the running one; its data goes where every temporary
     /// file goes.
     pub fn beside_this_one(way: Way) -> anyhow::Result<Self> {
@@ -316,7 +310,7 @@ mod tests {
     fn a_program_that_is_not_there_is_named_with_what_to_do() {
         let error = InProcess::new(Way::Engine, Path::new("/no/such/in_process"), Path::new("/tmp")).unwrap_err();
         assert!(error.to_string().contains("/no/such/in_process is not there; build it"), "{error}");
-        let names: Vec<_> = InProcess::all().into_iter().map(|(name, _)| name).collect();
+        let names = Way::ALL.map(Way::name);
         let wanted = ["son7shop-in-process", "son7shop-in-process-unsynced", "mutex-sync-each", "mutex-unsynced"];
         assert_eq!(names, wanted);
     }

@@ -18,6 +18,7 @@ mod http;
 pub mod http_lua;
 pub mod in_process;
 pub mod planted;
+mod pool;
 pub mod redis;
 pub mod script;
 pub mod sql;
