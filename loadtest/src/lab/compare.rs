@@ -9,7 +9,8 @@
 //! Wilcoxon, Mann and Whitney at its extreme): a third for two rounds and two, a tenth for three and
 //! three, 0.8 % for five and five. Among hundreds of figures that alone would name dozens that are
 //! alike; so the distance has to exceed the spread as well. It remains a rule of thumb for few
-//! rounds, which is why [`Comparison::apart_by_chance`] is printed beside the result.
+//! rounds, which is why [`Comparison::apart_by_chance`] is printed beside the result. And the rounds of
+//! a run know nothing of what changed on the machine between the runs: repeat the first to see that.
 //!
 //! Must never call a difference none because it could not be told, nor add up loads: each stands alone.
 
@@ -221,11 +222,14 @@ fn is_same(a: &Load, b: &Load) -> bool {
 
 /// A load in few words.
 fn words(load: &Load) -> String {
-    let threads = load.threads;
+    let threads = match load.threads {
+        1 => "1 thread".to_owned(),
+        threads => format!("{threads} threads"),
+    };
     match load.pace {
-        Pace::Closed { .. } => format!("{threads} threads"),
-        Pace::Open { per_second, .. } => format!("{threads} threads, {per_second}/s due"),
-        Pace::SellOut { .. } => format!("{threads} threads, sell-out of {}", load.units),
+        Pace::Closed { .. } => threads,
+        Pace::Open { per_second, .. } => format!("{threads}, {per_second}/s due"),
+        Pace::SellOut { .. } => format!("{threads}, sell-out of {}", load.units),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Comparison, Difference, Row, Run, Verdict};
 use crate::lab::report::ReportError;
+use crate::lab::run::PLANTED;
 use crate::page::graph::{Axis, Curve, Graph, GraphError};
 use crate::page::{escape, page, short};
 use std::fmt::Write as _;
@@ -58,7 +59,7 @@ impl Comparison {
             "B is better in {better} figures and worse in {worse}; {noise} differ by no more than the noise. \
              Larger than the noise: all rounds of one run lie beyond all of the other, and the medians are further \
              apart than the rounds of either run. If the runs were alike, the rounds of {:.1} figures would lie \
-             apart by chance.",
+             apart by chance. What changed on the machine between the runs is not in this noise.",
             self.apart_by_chance()
         );
         if one_round > 0 {
@@ -72,7 +73,7 @@ impl Comparison {
 
     fn by_threads(&self, title: &str, of: impl Fn(&Row) -> Difference) -> Result<String, GraphError> {
         let mut curves: Vec<Curve> = Vec::new();
-        for row in &self.rows {
+        for row in self.rows.iter().filter(|row| row.backend != PLANTED) {
             let Some((threads, ratio)) = row.closed_threads.zip(of(row).percent) else { continue };
             #[allow(clippy::cast_precision_loss, reason = "threads are few")]
             let point = (threads as f64, 1.0 + ratio / 100.0);
