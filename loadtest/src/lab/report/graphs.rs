@@ -33,7 +33,12 @@ impl Report {
             ("response-time", self.response_time("Response time (median) by threads", all)?),
             (
                 "throughput",
-                self.by_threads("Units sold a second by threads", ("units a second", Axis::Log), rate, all)?,
+                self.by_threads(
+                    "Units sold a second by threads",
+                    ("units a second", Axis::Log),
+                    |point| Some(point.sold_per_second.median),
+                    all,
+                )?,
             ),
             ("p99", self.by_threads("Response time (99th percentile) by threads", millis(), p99, all)?),
         ];
@@ -116,10 +121,6 @@ fn strokes<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stroke> {
 
 fn millis() -> (&'static str, Axis) {
     ("milliseconds", Axis::Log)
-}
-
-fn rate(point: &Point) -> Option<f64> {
-    Some(point.sold_per_second.median)
 }
 
 fn p50(point: &Point) -> Option<f64> {
