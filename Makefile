@@ -1,5 +1,5 @@
 # The verbs of this project; `make help` lists them.
-.PHONY: help run test check bench crash
+.PHONY: help run test check bench lab crash
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -25,6 +25,10 @@ check: ## format, lints, and the dependencies' licences and advisories
 bench: ## the speed table (about a quarter of an hour; leave the machine alone meanwhile)
 	cargo build --release --bins --workspace
 	target/release/speed
+
+lab: ## this engine against everything else: a page in target/lab (45 minutes; LAB=--quick: three)
+	cargo build --release --bins --workspace
+	target/release/loadtest lab $(LAB)
 
 ROUNDS ?= 1000
 crash: ## kill -9 in the middle of load, ROUNDS=1000 times

@@ -2,15 +2,25 @@
 
 use anyhow::{Context, ensure};
 use son7shop_loadtest::lab::load::{Counted, Pace};
-use son7shop_loadtest::lab::plan::{Closed, Open, Plan, SellOut};
+use son7shop_loadtest::lab::plan::{Closed, Open, Plan, SellOut, Step};
 use son7shop_loadtest::lab::report::Report;
-use son7shop_loadtest::lab::roster::{Trials, Wanted, find};
+use son7shop_loadtest::lab::report::csv::csv;
+use son7shop_loadtest::lab::report::redact::redacted;
+use son7shop_loadtest::lab::roster::{Wanted, find};
 use son7shop_loadtest::lab::run::{Progress, Record, run as run_plan};
+use son7shop_loadtest::lab::summary::Spread;
 use son7shop_loadtest::limits::allow_connections;
+use son7shop_loadtest::page::short;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The exit code of a run that was broken off: that of a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
 
 /// Many threads buy one product from this engine and from everything else that people use.
 #[derive(clap::Args)]
@@ -22,20 +32,19 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds that are counted in each run.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Fewer numbers of threads, one short round: about three minutes.
     #[arg(long)]
     quick: bool,
-    /// Connections that the threads share, where a backend has a pool; if not set, the best number for
-    /// each is found.
-    #[arg(long)]
-    pool: Option<u32>,
+    /// Connections that the threads share, where a backend has a pool.
+    #[arg(long, default_value_t = 32)]
+    pool: u32,
     /// Only backends whose name contains one of these.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The folder that the figures are written to.
-    #[arg(long, default_value = "lab")]
+    #[arg(long, default_value = "target/lab")]
     out: PathBuf,
 }
 
@@ -43,22 +52,27 @@ impl Args {
     fn plan(&self) -> Plan {
         let most = self.threads.iter().copied().max().unwrap_or(1);
         let few = |threads: usize| threads.min(most);
-        let sell_out = |mut threads: Vec<usize>| {
+        let sell_out = |mut threads: Vec<usize>, patience_seconds| {
             threads.dedup();
-            SellOut { threads, units: 1_000, patience_seconds: 10.0 }
+            SellOut { threads, units: 1_000, patience_seconds }
         };
+        // With 24 backends and the planted one, and 0.3 s beside each step (Plan::nominal_seconds):
+        // 25 × (3 × 0.9 + 1.3 + 2 × 0.7) s = 135 s. The rest is for starting the servers, and for 2,000
+        // threads that wait for their last unit.
         if self.quick {
             return Plan {
                 rounds: 1,
-                closed: Closed { threads: vec![1, 20, 2000], warmup_seconds: 0.4, window_seconds: 1.0 },
-                sell_out: sell_out(vec![2000]),
-                open: Open { threads: 200, per_second: vec![1_000.0, 10_000.0], window_seconds: 1.0 },
+                closed: Closed { threads: vec![1, 20, 2000], warmup_seconds: 0.2, window_seconds: 0.4 },
+                sell_out: sell_out(vec![200], 1.0),
+                open: Open { threads: 200, per_second: vec![1_000.0, 10_000.0], window_seconds: 0.4 },
             };
         }
+        // 3 × 25 × (9 × 1.6 + 2 × 5.3 + 6 × 1.3) s = 41 min at the very most: few backends need the whole
+        // patience, and those that do are not tried at the higher rates.
         Plan {
             rounds: self.rounds,
-            closed: Closed { threads: self.threads.clone(), warmup_seconds: 0.5, window_seconds: self.seconds },
-            sell_out: sell_out(vec![few(20), few(200), few(2000)]),
+            closed: Closed { threads: self.threads.clone(), warmup_seconds: 0.3, window_seconds: self.seconds },
+            sell_out: sell_out(vec![few(200), few(2000)], 5.0),
             open: Open {
                 threads: few(500),
                 per_second: vec![100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0],
@@ -72,32 +86,78 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let plan = args.plan();
     ensure!(plan.most_threads() > 0, "no number of threads");
     // The engine inherits the limit and needs as many.
-    allow_connections(2 * plan.most_threads() + 1_000)?;
-    let stop = AtomicBool::new(false);
-    let wanted = Wanted {
-        only: args.only.clone(),
-        threads: plan.most_threads(),
-        pool: args.pool,
-        trials: if args.quick { Trials::QUICK } else { Trials::FULL },
-        mariadb_url: None,
-        mysql_url: None,
-        redis_url: None,
-        allow_remote: false,
-        stop: &stop,
-    };
-    let found = find(&wanted, &mut |what| println!("{what}"));
+    allow_connections(plan.most_threads() + 2 * args.pool as usize)?;
+    let found = find(&Wanted { only: args.only.clone(), threads: plan.most_threads(), pool: args.pool });
     for missing in &found.missing {
-        println!("{}: left blank: {}", missing.name, missing.why);
+        println!("{}: left blank: {}", missing.name, redacted(&missing.why));
     }
     ensure!(!found.contenders.is_empty(), "there is nothing to measure");
-    let outcome = run_plan(&plan, &found.contenders, &stop, &mut say)?;
-    let report = Report::new(plan, outcome, found.missing);
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(Arc::clone(&stop))?;
+    let (started, steps) = (Instant::now(), plan.steps(found.contenders.len() + 1));
+    let nominal = |steps: &[Step]| steps.iter().map(|step| step.load.nominal_seconds()).sum::<f64>();
+    let outcome = run_plan(&plan, &found.contenders, &stop, &mut |progress| {
+        let (done, left) = steps.split_at(progress.done.min(steps.len()));
+        let left = started.elapsed().as_secs_f64() * nominal(left) / nominal(done);
+        say(progress, left);
+    })?;
+    let mut report = Report::new(plan, outcome, found.missing);
+    let command: Vec<String> = std::env::args().map(|argument| redacted(&argument)).collect();
+    report.made =
+        vec![("command".to_owned(), command.join(" ")), ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
     write(&args.out, &report)?;
     println!("written to {}", args.out.join("lab.html").display());
-    Ok(ExitCode::SUCCESS)
+    Ok(conclude(&report))
 }
 
-fn say(progress: &Progress) {
+/// Says what was asked for and what came of it; 1 where ours was wrong, 130 where the run was broken off.
+fn conclude(report: &Report) -> ExitCode {
+    let ratios = &report.ratios;
+    for row in &ratios.rows {
+        let ours = row.ours.iter().map(|one| {
+            let ratio = one.ratio.map_or("–".to_owned(), |Spread { median, min, max }| {
+                format!("{} ({}–{})", short(median), short(min), short(max))
+            });
+            format!("{} {ratio}", one.backend)
+        });
+        let ours = ours.collect::<Vec<_>>().join(", ");
+        println!("÷ {:<29} at least {:<4} aim {:<4} {}: {ours}", row.over, row.at_least, row.aim, row.verdict.words());
+    }
+    if ratios.missed().next().is_some() {
+        println!("A SPEED THAT WAS ASKED FOR WAS MISSED");
+    }
+    match ratios.wrong_units_of_ours {
+        Some(wrong) => println!("wrong units of son7shop: {wrong}, in {} runs", ratios.records_of_ours),
+        None => println!("son7shop was not measured"),
+    }
+    if ratios.ours_is_wrong() {
+        return ExitCode::from(1);
+    }
+    if report.outcome.is_whole { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) }
+}
+
+/// The first Ctrl-C or SIGTERM stops the run after its step, the second ends it at once.
+fn stop_on_signals(stop: Arc<AtomicBool>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupts, mut terms) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            loop {
+                tokio::select! { _ = interrupts.recv() => {}, _ = terms.recv() => {} }
+                if stop.swap(true, Ordering::Relaxed) {
+                    std::process::exit(i32::from(INTERRUPTED));
+                }
+                eprintln!("stopping after this step; once more ends it at once");
+            }
+        });
+    });
+    Ok(())
+}
+
+fn say(progress: &Progress, seconds_left: f64) {
     let Some(Record { backend, round, load, sale }) = progress.record else { return };
     let mut line = format!("{}/{} round {round} {backend:<28} {:>5} threads", progress.done, progress.of, load.threads);
     let _ = match load.pace {
@@ -115,50 +175,44 @@ fn say(progress: &Progress) {
     }
     let _ =
         write!(line, "  wrong {:>6}  failed {failed}  dropped {dropped}  retries {retries}", sale.verdict.wrong_units);
-    println!("{line}");
+    println!("{line}  {seconds_left:.0} s left");
 }
 
 fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    // Whoever reads the folder meanwhile finds whole files.
     let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+        let (path, part) = (folder.join(name), folder.join(format!("{name}.part")));
+        std::fs::write(&part, text)
+            .and_then(|()| std::fs::rename(&part, &path))
+            .with_context(|| format!("writing {}", path.display()))
     };
     write("lab.json", &serde_json::to_string_pretty(report)?)?;
-    write("lab.html", &report.html()?)?;
-    for (name, svg) in report.graphs()? {
+    for (name, svg) in report.graphs()?.into_iter().chain(report.headline_graphs()?) {
         write(&format!("{name}.svg"), &svg)?;
     }
-    let mut csv = "backend,round,pace,threads,offered_per_second,units,seconds,sold,sold_per_second,refused,failed,dropped,retries,\
-         p50_us,p90_us,p99_us,p999_us,max_us,wrong_units,oversold,missing_orders,unknown,\
-         backend_cpu_us,buyers_cpu_us,syncs,disk_flushes\n"
-        .to_owned();
-    for record in &report.outcome.records {
-        csv_line(&mut csv, record)?;
-    }
-    write("lab.csv", &csv)
+    write("lab.csv", &csv(&report.outcome.records))?;
+    write("lab.html", &report.html()?)
 }
 
-/// What is not known is blank, not zero.
-fn csv_line(csv: &mut String, record: &Record) -> std::fmt::Result {
-    let Record { backend, round, load, sale } = record;
-    let figure = |figure: Option<f64>| figure.map_or(String::new(), |figure| format!("{figure:.3}"));
-    let (pace, offered) = match load.pace {
-        Pace::Closed { .. } => ("closed", None),
-        Pace::Open { per_second, .. } => ("open", Some(per_second)),
-        Pace::SellOut { .. } => ("sell_out", None),
-    };
-    let Counted { seconds, sold, refused, failed, dropped, retries, micros, .. } = &sale.counted;
-    write!(csv, "{backend},{round},{pace},{},{},{},{seconds:.3},{sold},", load.threads, figure(offered), load.units)?;
-    write!(csv, "{:.1},{refused},{failed},{dropped},{retries},", sale.counted.sold_per_second())?;
-    let micros = micros.map_or([None; 5], |m| [m.p50, m.p90, m.p99, m.p999, m.max].map(Some));
-    for micros in micros {
-        write!(csv, "{},", figure(micros))?;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
     }
-    let verdict = &sale.verdict;
-    write!(csv, "{},{},{},{},", verdict.wrong_units, verdict.oversold, verdict.missing_orders, verdict.unknown)?;
-    let costs = &sale.costs;
-    let [backend_cpu, buyers_cpu, syncs, flushes] =
-        [costs.backend_cpu_micros, costs.buyers_cpu_micros, costs.syncs, costs.disk_flushes].map(figure);
-    writeln!(csv, "{backend_cpu},{buyers_cpu},{syncs},{flushes}")
+
+    #[test]
+    fn a_run_with_24_backends_has_an_end() {
+        for (line, minutes) in [(&["lab"][..], 45.0), (&["lab", "--quick"], 3.0)] {
+            let steps = Line::try_parse_from(line).unwrap().args.plan().steps(25);
+            let seconds: f64 = steps.iter().map(|step| step.load.nominal_seconds()).sum();
+            assert!(seconds <= minutes * 60.0, "{line:?}: {seconds} s");
+        }
+    }
 }

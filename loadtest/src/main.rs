@@ -1,5 +1,6 @@
 //! `loadtest`: load from the command line.
 
+mod compare;
 mod contend;
 mod laboratory;
 mod lua_server;
@@ -22,6 +23,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Scenario {
+    /// Two runs of the lab side by side; exits 1 when the second is worse by more than the noise.
+    Compare(compare::Args),
     /// Far more buyers than units, all at once, for one product; exits 1 when a promise was broken.
     Contention(contend::Args),
     /// Many threads buy one product from this engine and from everything else that people use.
@@ -35,6 +38,7 @@ enum Scenario {
 
 fn main() -> ExitCode {
     let done = match Args::parse().scenario {
+        Scenario::Compare(args) => compare::run(&args),
         Scenario::Contention(args) => contend::run(&args),
         Scenario::Lab(args) => laboratory::run(&args),
         Scenario::LuaServer(args) => lua_server::run(&args),

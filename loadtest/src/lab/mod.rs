@@ -9,12 +9,14 @@
 //! - [`plan`], [`run`]: every backend in turn at every load, round after round.
 //! - [`summary`]: the rounds put together.
 //! - [`report`]: the page with the graphs.
+//! - [`compare`]: two reports side by side.
 //!
 //! Must never compare a backend with itself under other conditions: every one gets the
 //! same threads, the same windows and an order to write for each unit.
 
 pub mod backend;
 pub mod backends;
+pub mod compare;
 mod costs;
 pub mod harness;
 pub mod load;

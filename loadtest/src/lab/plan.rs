@@ -91,6 +91,21 @@ impl Plan {
     }
 }
 
+/// Seconds beside a step's own: stocking up, starting and ending its threads, looking at the shelf.
+const BESIDE_SECONDS: f64 = 0.3;
+
+impl Load {
+    /// Seconds that a step with this load takes, if no thread has to wait for its last unit.
+    pub fn nominal_seconds(&self) -> f64 {
+        BESIDE_SECONDS
+            + match self.pace {
+                Pace::Closed { warmup_seconds, window_seconds } => warmup_seconds + window_seconds,
+                Pace::Open { window_seconds, .. } => window_seconds,
+                Pace::SellOut { patience_seconds } => patience_seconds,
+            }
+    }
+}
+
 #[cfg(test)]
 pub(super) fn small() -> Plan {
     Plan {

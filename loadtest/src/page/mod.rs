@@ -10,18 +10,22 @@ pub mod machine;
 
 use serde::Serialize;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem;color:#111;background:#fff}\
-    table{border-collapse:collapse;width:100%}th,td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #ddd}\
-    th:first-child,td:first-child,th:last-child,td:last-child{text-align:left}small{color:#777}\
-    tr.wrong td{background:#fde8e8}figure{margin:1rem 0}svg{max-width:100%;height:auto}\
-    .broken,.missing{background:#fff4d6;padding:.5rem 1rem}dt{font-weight:600}";
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem;color:#111;background:#fff}\
+    table{border-collapse:collapse;width:100%}th,td{padding:.2rem .5rem;text-align:right;border-bottom:1px solid #ccc;white-space:nowrap}\
+    th:first-child,td:first-child,th:last-child,td:last-child{text-align:left}small{color:#333}\
+    .wide{overflow-x:auto}tr.wrong td{background:#fde8e8}figure{margin:1.5rem 0}svg{max-width:100%;height:auto}\
+    .broken,.missing{background:#fff4d6;padding:.5rem 1rem}dt{font-weight:600}dd{overflow-wrap:anywhere}\
+    pre{white-space:pre-wrap}\
+    @media print{body{font-size:9px;margin:0;max-width:none}.wide{overflow:visible}th,td{padding:1px 3px}\
+    thead{display:table-header-group}tr,figure{break-inside:avoid}}";
 
 /// A page of this title with this body, and `data` inside as JSON under the id `data`.
 pub fn page(title: &str, body: &str, data: &impl Serialize) -> Result<String, serde_json::Error> {
     // No text of a script may end the script.
     let data = serde_json::to_string(data)?.replace("</", "<\\/");
     Ok(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style>\
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{0}</title><style>{STYLE}</style>\
          <main><h1>{0}</h1>{body}<script type=\"application/json\" id=\"data\">{data}</script></main></html>",
         escape(title)
     ))

@@ -22,6 +22,8 @@ const POLL: Duration = Duration::from_millis(20);
 const NEVER_UNPACKED: &[&str] = &["libc6", "libc-bin", "dpkg", "debconf"];
 /// Where Debian's packages keep libraries, below an unpacked folder.
 const LIBRARIES: &[&str] = &["usr/lib", "lib"];
+/// Folders within those with libraries that others look for below `/`.
+const PRIVATE_LIBRARIES: &[&str] = &["pulseaudio"];
 
 /// A lock between processes; ends with the value.
 #[derive(Debug)]
@@ -29,8 +31,8 @@ pub(super) struct Lock(#[expect(dead_code, reason = "held, never read")] File);
 
 impl Lock {
     /// Waits for the lock of one kind in a folder.
-    pub(super) fn take(folder: &Path, kind: Kind) -> Result<Self, ServerError> {
-        let path = folder.join(format!("{}.lock", kind.to_string().to_lowercase()));
+    pub(super) fn take(folder: &Path, kind: &'static str) -> Result<Self, ServerError> {
+        let path = folder.join(format!("{}.lock", kind.to_lowercase()));
         let file = File::create(&path).map_err(io(format!("opening {}", path.display())))?;
         let since = Instant::now();
         while since.elapsed() < LOCK_LIMIT {
@@ -45,9 +47,16 @@ impl Lock {
     }
 }
 
-/// Debian's packages, and what they need, unpacked into `servers/NAME`.
+/// A server's packages, unpacked into `servers/NAME`.
 pub(super) fn unpacked(kind: Kind, name: &str, packages: &[&str], program: &Path) -> Result<Program, ServerError> {
-    let root = once(kind, name, |folder| {
+    let root = unpacked_folder(kind.name(), name, packages)?;
+    let path = root.join(program);
+    Program { kind, root: Some(root), chroot: false, path, version: String::new() }.with_version()
+}
+
+/// Debian's packages, and what they need, unpacked into `servers/NAME`.
+pub(super) fn unpacked_folder(kind: &'static str, name: &str, packages: &[&str]) -> Result<PathBuf, ServerError> {
+    once(kind, name, |folder| {
         let system = SystemLists::new(folder, packages)?;
         let all = system.with_dependencies(packages)?;
         let debs = folder.join("debs");
@@ -59,9 +68,7 @@ pub(super) fn unpacked(kind: Kind, name: &str, packages: &[&str], program: &Path
         }
         std::fs::remove_dir_all(&debs).map_err(io("removing packages"))?;
         system.remove()
-    })?;
-    let path = root.join(program);
-    Program { kind, root: Some(root), chroot: false, path, version: String::new() }.with_version()
+    })
 }
 
 /// A small Debian system with the packages, in `servers/NAME`.
@@ -71,14 +78,14 @@ pub(super) fn debootstrapped(
     packages: &[&str],
     program: &Path,
 ) -> Result<Program, ServerError> {
-    let no = |why: &str| Err(ServerError::NotHere { kind, why: why.to_owned() });
+    let no = |why: &str| Err(ServerError::NotHere { kind: kind.name(), why: why.to_owned() });
     if !rustix::process::geteuid().is_root() {
         return no("setting it up needs root (chroot), and it is not installed");
     }
     if !["/usr/sbin/debootstrap", "/sbin/debootstrap"].iter().any(|path| Path::new(path).exists()) {
         return no("setting it up needs debootstrap, which is not installed");
     }
-    let root = once(kind, name, |folder| {
+    let root = once(kind.name(), name, |folder| {
         let mut command = Command::new("debootstrap");
         // Only Debian's unstable has MySQL.
         command.args(["--variant=minbase", &format!("--include={}", packages.join(",")), "sid"]).arg(folder);
@@ -87,7 +94,9 @@ pub(super) fn debootstrapped(
         run(Command::new("rm").arg("-rf").arg(&downloads), "removing packages").map(|_| ())
     })
     .map_err(|error| match error {
-        ServerError::Step { what, why } => ServerError::NotHere { kind, why: format!("{what} failed: {why}") },
+        ServerError::Step { what, why } => {
+            ServerError::NotHere { kind: kind.name(), why: format!("{what} failed: {why}") }
+        }
         other => other,
     })?;
     let path = Path::new("/").join(program);
@@ -96,7 +105,11 @@ pub(super) fn debootstrapped(
 
 /// `servers/NAME`, filled by `fill` where it is not there. Half a folder is never seen: it
 /// is filled under another name. A failure is remembered for a while.
-fn once(kind: Kind, name: &str, fill: impl FnOnce(&Path) -> Result<(), ServerError>) -> Result<PathBuf, ServerError> {
+fn once(
+    kind: &'static str,
+    name: &str,
+    fill: impl FnOnce(&Path) -> Result<(), ServerError>,
+) -> Result<PathBuf, ServerError> {
     let servers = servers_folder()?;
     let folder = servers.join(name);
     if folder.is_dir() {
@@ -203,7 +216,10 @@ pub(super) fn with_libraries(mut command: Command, root: &Path) -> Command {
     for library in LIBRARIES.iter().map(|folder| root.join(folder)) {
         // One folder for each architecture, such as `x86_64-linux-gnu`.
         let inner = std::fs::read_dir(&library).into_iter().flatten().flatten().map(|entry| entry.path());
-        folders.extend(inner.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")));
+        for folder in inner.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")) {
+            folders.extend(PRIVATE_LIBRARIES.iter().map(|name| folder.join(name)).filter(|path| path.is_dir()));
+            folders.push(folder);
+        }
         folders.push(library);
     }
     let system = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();

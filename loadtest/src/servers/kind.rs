@@ -24,11 +24,7 @@ pub enum Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::MariaDb => "MariaDB",
-            Self::MySql => "MySQL",
-            Self::Redis => "Redis",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -47,6 +43,15 @@ pub(super) struct Program {
 }
 
 impl Kind {
+    /// As its makers write it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::MariaDb => "MariaDB",
+            Self::MySql => "MySQL",
+            Self::Redis => "Redis",
+        }
+    }
+
     /// Finds the program on this machine, or fetches it.
     pub(super) fn find(self) -> Result<Program, ServerError> {
         let installed = if is_set("SON7_UNPACK") { None } else { self.installed() };

@@ -6,6 +6,7 @@
 //! | MariaDB | the machine's, else Debian's packages unpacked into the servers' folder (no root needed) |
 //! | Redis | the same |
 //! | MySQL | the machine's, else a small Debian system made by `debootstrap` in that folder (needs root) |
+//! | Chromium, no server, for tests that look at a page | as MariaDB |
 //!
 //! The servers' folder is `SON7_SERVERS_DIR`, else `target/servers`. `SON7_UNPACK=1` passes
 //! over what is installed. A lock file makes processes that need the same thing at the same
@@ -23,12 +24,14 @@
 //! say so. Nothing here ends a process that it did not start. The calls block; every wait
 //! has a limit and ends in an error that says what was waited for.
 
+mod browser;
 mod fetch;
 mod kind;
 mod process;
 mod ready;
 mod template;
 
+pub use browser::{Browser, browser};
 pub use kind::Kind;
 
 use process::Process;
@@ -48,24 +51,24 @@ pub enum ServerError {
     /// It is not installed and cannot be fetched here.
     #[error("{kind} cannot be had here: {why}")]
     NotHere {
-        /// Which server.
-        kind: Kind,
+        /// Which server, or the browser.
+        kind: &'static str,
         /// What stands in the way.
         why: String,
     },
     /// It ended while it was starting.
     #[error("{kind} ended while starting:\n{log}")]
     Ended {
-        /// Which server.
-        kind: Kind,
+        /// Which server, or the browser.
+        kind: &'static str,
         /// The end of its log.
         log: String,
     },
     /// It took too long.
     #[error("{kind} did not {what} within {seconds} s:\n{log}")]
     TooSlow {
-        /// Which server.
-        kind: Kind,
+        /// Which server, or the browser.
+        kind: &'static str,
         /// What was waited for.
         what: &'static str,
         /// How long was waited.

@@ -77,7 +77,7 @@ impl Process {
         }
         let (kind, log) = (self.kind, self.log_end());
         self.kill()?;
-        Err(ServerError::TooSlow { kind, what: "stop", seconds: limit.as_secs(), log })
+        Err(ServerError::TooSlow { kind: kind.name(), what: "stop", seconds: limit.as_secs(), log })
     }
 
     pub(super) fn kill(mut self) -> Result<(), ServerError> {

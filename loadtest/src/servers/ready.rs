@@ -17,14 +17,19 @@ pub(super) fn wait(kind: Kind, port: u16, process: &mut Process) -> Result<(), S
     while since.elapsed() < START_LIMIT {
         // First, so that another program on the port is not taken for ours.
         if process.ended()? {
-            return Err(ServerError::Ended { kind, log: process.log_end() });
+            return Err(ServerError::Ended { kind: kind.name(), log: process.log_end() });
         }
         if answers(kind, port).unwrap_or(false) {
             return Ok(());
         }
         std::thread::sleep(PAUSE);
     }
-    Err(ServerError::TooSlow { kind, what: "answer", seconds: START_LIMIT.as_secs(), log: process.log_end() })
+    Err(ServerError::TooSlow {
+        kind: kind.name(),
+        what: "answer",
+        seconds: START_LIMIT.as_secs(),
+        log: process.log_end(),
+    })
 }
 
 fn answers(kind: Kind, port: u16) -> std::io::Result<bool> {

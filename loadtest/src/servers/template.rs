@@ -36,7 +36,7 @@ fn made(program: &Program) -> Result<PathBuf, ServerError> {
     let mut hasher = DefaultHasher::new();
     (&program.version, &arguments).hash(&mut hasher);
     let template = home.join(format!("{}-data-{:016x}", program.kind.to_string().to_lowercase(), hasher.finish()));
-    let _lock = Lock::take(&home, program.kind)?;
+    let _lock = Lock::take(&home, program.kind.name())?;
     if template.is_dir() {
         return Ok(template);
     }
