@@ -104,8 +104,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })?;
     let mut report = Report::new(plan, outcome, found.missing);
     let command: Vec<String> = std::env::args().map(|argument| redacted(&argument)).collect();
-    report.made =
-        vec![("command".to_owned(), command.join(" ")), ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    report.made = vec![
+        ("ended".to_owned(), utc(now.as_secs())),
+        ("command".to_owned(), command.join(" ")),
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ];
     write(&args.out, &report)?;
     println!("written to {}", args.out.join("lab.html").display());
     Ok(conclude(&report))
