@@ -10,13 +10,14 @@ use son7shop_loadtest::lab::roster::{Wanted, find};
 use son7shop_loadtest::lab::run::{Progress, Record, run as run_plan};
 use son7shop_loadtest::lab::summary::Spread;
 use son7shop_loadtest::limits::allow_connections;
+use son7shop_loadtest::page::date::utc;
 use son7shop_loadtest::page::short;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The exit code of a run that was broken off: that of a program that SIGINT ended.
@@ -103,8 +104,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })?;
     let mut report = Report::new(plan, outcome, found.missing);
     let command: Vec<String> = std::env::args().map(|argument| redacted(&argument)).collect();
-    report.made =
-        vec![("command".to_owned(), command.join(" ")), ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    report.made = vec![
+        ("ended".to_owned(), utc(now.as_secs())),
+        ("command".to_owned(), command.join(" ")),
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ];
     write(&args.out, &report)?;
     println!("written to {}", args.out.join("lab.html").display());
     Ok(conclude(&report))

@@ -1,10 +1,12 @@
 //! What every page of this crate's reports is made of: one HTML file that needs nothing else.
 //!
+//! - [`date`]: when it was made.
 //! - [`graph`]: curves as SVG.
 //! - [`machine`]: what it was measured on.
 //!
 //! Must never fetch anything: a page is opened from disk, years later, without a network.
 
+pub mod date;
 pub mod graph;
 pub mod machine;
 
