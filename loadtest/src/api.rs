@@ -144,12 +144,17 @@ impl Admin {
 
     /// Every order that has a line of `sku`, page by page, as the list gives them.
     pub fn orders_of(&mut self, sku: &str) -> Result<Vec<Order>, ApiError> {
+        self.orders_with(|line| line.sku == sku)
+    }
+
+    /// Every order that has such a line, page by page, as the list gives them.
+    pub fn orders_with(&mut self, is_wanted: impl Fn(&Line) -> bool) -> Result<Vec<Order>, ApiError> {
         let mut found = Vec::new();
         let mut path = format!("/v1/orders?limit={PAGE_ORDERS}");
         let mut cursors = std::collections::HashSet::new();
         loop {
             let page: OrdersBody = self.get(&path)?;
-            found.extend(page.orders.into_iter().filter(|order| order.lines.iter().any(|line| line.sku == sku)));
+            found.extend(page.orders.into_iter().filter(|order| order.lines.iter().any(&is_wanted)));
             let Some(cursor) = page.next_cursor else { return Ok(found) };
             path = format!("/v1/orders?limit={PAGE_ORDERS}&after={}", query_value(&cursor));
             if !cursors.insert(cursor.clone()) {

@@ -1,6 +1,8 @@
 //! `loadtest`: load from the command line.
 
+mod against;
 mod contend;
+mod journey;
 mod laboratory;
 mod plain;
 
@@ -19,15 +21,21 @@ struct Args {
 enum Scenario {
     /// Far more buyers than units, all at once, for one product; exits 1 when a promise was broken.
     Contention(contend::Args),
+    /// Shoppers who look, order and change their minds; exits 1 when a threshold was missed or a promise broken.
+    Journey(journey::Args),
     /// Many threads buy one product from this engine and from everything else that people use.
     Lab(laboratory::Args),
     /// Send one request again and again, print throughput and latencies; exits 1 when an answer is missing or not as expected.
     Plain(plain::Args),
+    /// The same for minutes or hours, with the server's memory and lag over time.
+    Soak(journey::SoakArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().scenario {
         Scenario::Contention(args) => contend::run(&args),
+        Scenario::Journey(args) => journey::run(&args),
+        Scenario::Soak(args) => journey::soak(&args),
         Scenario::Lab(args) => laboratory::run(&args),
         Scenario::Plain(args) => plain::run(&args),
     };

@@ -40,6 +40,16 @@ impl Shop {
         Program::start(self.command(&["serve"]), Path::new(&log), patience)
     }
 
+    /// The same, out of reach of this terminal's Ctrl-C: whoever started it ends it.
+    pub fn start_apart(&self, patience: Duration) -> Result<Program, ProgramError> {
+        use std::os::unix::process::CommandExt as _;
+        std::fs::create_dir_all(&self.data_dir)
+            .map_err(|source| ProgramError::Log { path: self.data_dir.clone(), source })?;
+        let mut command = self.command(&["serve"]);
+        command.process_group(0);
+        Program::start(command, &self.data_dir.with_extension("log"), patience)
+    }
+
     /// A token for whoever runs the shop.
     pub fn admin_token(&self) -> Result<String, ProgramError> {
         Ok(output(self.command(&["token", "--role", "admin"]))?.trim().to_owned())
