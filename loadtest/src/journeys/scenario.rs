@@ -174,7 +174,7 @@ impl Scenario {
         if let Some(per_second) = per_second {
             within("load.per_second", per_second, 0.001, PER_SECOND_MAX)?;
             if think.is_some() || ramp_seconds > 0.0 {
-                return Err(value("load.per_second", per_second, "not together with think or ramp_seconds"));
+                return Err(value("load.per_second", &per_second, "not together with think or ramp_seconds"));
             }
         }
         match think {
@@ -206,23 +206,23 @@ impl Scenario {
             within(&format!("weights.{name}"), weight, 0.0, 1e9)?;
         }
         if named.iter().all(|(_, weight)| *weight == 0.0) {
-            return Err(value("weights", "all 0", "list, product, order or own_orders must be above 0"));
+            return Err(value("weights", &"all 0", "list, product, order or own_orders must be above 0"));
         }
         Ok(())
     }
 }
 
-fn value(field: &str, value: impl ToString, expected: &str) -> ScenarioError {
+fn value(field: &str, value: &impl ToString, expected: &str) -> ScenarioError {
     ScenarioError::Value { field: field.to_owned(), value: value.to_string(), expected: expected.to_owned() }
 }
 
 /// What is no number is in no range.
-fn within<T: PartialOrd + ToString>(field: &str, found: T, least: T, most: T) -> Result<(), ScenarioError> {
+fn within<T: PartialOrd + ToString + Copy>(field: &str, found: T, least: T, most: T) -> Result<(), ScenarioError> {
     if found >= least && found <= most {
         return Ok(());
     }
     let expected = format!("must be between {} and {}", least.to_string(), most.to_string());
-    Err(value(field, found, &expected))
+    Err(value(field, &found, &expected))
 }
 
 #[cfg(test)]
