@@ -71,3 +71,25 @@ fn a_stopped_run_is_partial_and_says_so() {
     assert_eq!(outcome.verdict(), Verdict::Unknown);
     assert!(outcome.html().unwrap().contains("this report is partial"));
 }
+
+#[test]
+fn a_sale_sells_nothing_early_and_exactly_its_units() {
+    use son7shop_loadtest::journeys::sale::{SaleScenario, run as sell};
+    let place = Place::new(2);
+    let program = place.start();
+    let target = Target {
+        address: program.address(),
+        admin_token: place.shop.admin_token().unwrap(),
+        customer_tokens: place.shop.customer_tokens("kim", SHOPPERS).unwrap(),
+    };
+    let text = "buyers = 40\ncustomers = 20\nrequests = 2\nunits = 15\nprice = 900\nprice_before = 1000\n\
+        per_customer_limit = 1\nopens_in_seconds = 1\npoll_ms = 50.0\njitter_ms = 20.0\ntoo_early_every = 4\n\
+        patience_seconds = 60.0\n[thresholds]\nerrors_max = 0.0\n";
+    let outcome = sell(&SaleScenario::parse(text).unwrap(), &target, &AtomicBool::new(false)).unwrap();
+    assert_eq!(outcome.violations, []);
+    assert_eq!((outcome.sold, outcome.sellable), (15, 15));
+    assert_eq!(outcome.ledger.codes["sale_not_open"], 10, "every fourth of 40 was too early");
+    assert!(outcome.ledger.codes["sold_out"] > 0 && outcome.sold_out_after.is_some());
+    stop(program);
+    place.verify();
+}

@@ -127,9 +127,14 @@ impl Admin {
 
     /// Puts a product on a sale that is open for decades.
     pub fn set_sale(&mut self, sku: &str, sale: Sale) -> Result<(), ApiError> {
+        self.set_sale_between(sku, sale, "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z")
+    }
+
+    /// Puts a product on a sale with this window, two times of RFC 3339.
+    pub fn set_sale_between(&mut self, sku: &str, sale: Sale, opens_at: &str, closes_at: &str) -> Result<(), ApiError> {
         let body = serde_json::json!({
-            "opens_at": "2020-01-01T00:00:00Z",
-            "closes_at": "2099-01-01T00:00:00Z",
+            "opens_at": opens_at,
+            "closes_at": closes_at,
             "price": sale.price,
             "per_customer_limit": sale.per_customer_limit,
         });

@@ -1,9 +1,10 @@
-//! `loadtest journey` and `loadtest soak`: shoppers for seconds or for hours.
+//! `loadtest journey`, `loadtest soak` and `loadtest sale`: shoppers for seconds or for hours, and a crowd at an opening.
 
-use crate::against::Against;
+use crate::against::{Against, Opened};
 use anyhow::Context;
 use son7shop_loadtest::journeys::report::{Outcome, Verdict};
 use son7shop_loadtest::journeys::run::run as play;
+use son7shop_loadtest::journeys::sale::{SaleScenario, run as sell};
 use son7shop_loadtest::journeys::scenario::Scenario;
 use son7shop_loadtest::limits::allow_connections;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,35 @@ pub(crate) fn soak(args: &SoakArgs) -> anyhow::Result<ExitCode> {
     perform("soak", &scenario, args.out.as_deref(), &args.against)
 }
 
+/// A flash sale that opens at a set second, with a crowd waiting.
+#[derive(clap::Args)]
+pub(crate) struct SaleArgs {
+    /// The scenario, TOML; by default the one that ships as loadtest/scenarios/sale.toml.
+    #[arg(long)]
+    scenario: Option<PathBuf>,
+    /// The folder for the report; by default target/sale, or sale where there is no target.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    against: Against,
+}
+
+pub(crate) fn sale(args: &SaleArgs) -> anyhow::Result<ExitCode> {
+    let scenario = match &args.scenario {
+        None => SaleScenario::parse(include_str!("../scenarios/sale.toml"))?,
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            SaleScenario::parse(&text).with_context(|| file.display().to_string())?
+        }
+    };
+    allow_connections(scenario.buyers)?;
+    let stop = stop_on_ctrl_c()?;
+    let shop = args.against.open(scenario.customers)?;
+    let outcome = sell(&scenario, &shop.target, &stop)?;
+    println!("{} of {} units that could be were sold", outcome.sold, outcome.sellable);
+    end("sale", args.out.as_deref(), &outcome.into_report("Son7shop: sale", &scenario), shop)
+}
+
 fn read(file: Option<&Path>, shipped: &str) -> anyhow::Result<Scenario> {
     let Some(file) = file else { return Ok(Scenario::parse(shipped)?) };
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
@@ -64,14 +94,19 @@ fn read(file: Option<&Path>, shipped: &str) -> anyhow::Result<Scenario> {
 }
 
 fn perform(name: &str, scenario: &Scenario, out: Option<&Path>, against: &Against) -> anyhow::Result<ExitCode> {
-    let folder = out.map_or_else(|| folder_for(name), Path::to_path_buf);
     // The shop inherits the limit and needs as many.
     allow_connections(scenario.load.shoppers)?;
     let stop = stop_on_ctrl_c()?;
     let shop = against.open(scenario.load.shoppers)?;
     let outcome = play(&format!("Son7shop: {name}"), scenario, &shop.target, shop.own(), &stop)?;
-    write(&folder, name, &outcome)?;
-    print(&outcome);
+    end(name, out, &outcome, shop)
+}
+
+/// Writes the report, ends the shop, and says how it went.
+fn end(name: &str, out: Option<&Path>, outcome: &Outcome, shop: Opened) -> anyhow::Result<ExitCode> {
+    let folder = out.map_or_else(|| folder_for(name), Path::to_path_buf);
+    write(&folder, name, outcome)?;
+    print(outcome);
     println!("written to {}", folder.join(format!("{name}.html")).display());
     shop.close()?;
     Ok(match outcome.verdict() {

@@ -27,7 +27,9 @@ enum Scenario {
     Lab(laboratory::Args),
     /// Send one request again and again, print throughput and latencies; exits 1 when an answer is missing or not as expected.
     Plain(plain::Args),
-    /// The same for minutes or hours, with the server's memory and lag over time.
+    /// A flash sale that opens at a set second, with a crowd waiting; exits 1 when a promise was broken.
+    Sale(journey::SaleArgs),
+    /// The journey for minutes or hours, with the server's memory and lag over time.
     Soak(journey::SoakArgs),
 }
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().scenario {
         Scenario::Contention(args) => contend::run(&args),
         Scenario::Journey(args) => journey::run(&args),
+        Scenario::Sale(args) => journey::sale(&args),
         Scenario::Soak(args) => journey::soak(&args),
         Scenario::Lab(args) => laboratory::run(&args),
         Scenario::Plain(args) => plain::run(&args),

@@ -4,6 +4,7 @@
 //! - [`shoppers`]: the walk over weighted steps. [`ledger`]: what was told, over time.
 //! - [`samples`]: the server's memory, lag and journal over time.
 //! - [`run`]: prepares the shop, lets the shoppers loose, compares the stock with the orders.
+//! - [`sale`]: a flash sale that opens at a set second, with a crowd waiting.
 //! - [`report`]: the page, JSON and CSV.
 //!
 //! Must never add successes and refusals together, and never give a figure that was not measured.
@@ -11,6 +12,7 @@
 pub mod ledger;
 pub mod report;
 pub mod run;
+pub mod sale;
 pub mod samples;
 pub mod scenario;
 pub mod shoppers;

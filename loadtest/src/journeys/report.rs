@@ -2,7 +2,6 @@
 
 use super::ledger::{Point, Tally, percentile_ms};
 use super::samples::Sample;
-use super::scenario::Scenario;
 use super::thresholds::{Figures, Judged};
 use crate::page::graph::{Axis, Curve, Graph, GraphError};
 use crate::page::{escape, page, short};
@@ -31,7 +30,7 @@ pub struct Outcome {
     /// Broken promises.
     pub broken: Vec<String>,
     /// What was to happen.
-    pub scenario: Scenario,
+    pub scenario: serde_json::Value,
     /// By step.
     pub steps: Vec<StepRow>,
     /// Refusals by code.

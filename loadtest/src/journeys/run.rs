@@ -83,7 +83,7 @@ pub fn run(
         thresholds: judge(&scenario.thresholds, &figures),
         figures,
         broken,
-        scenario: scenario.clone(),
+        scenario: serde_json::to_value(scenario).unwrap_or_default(),
         series: ledger.points(),
         steps: ledger.steps.iter().map(|(step, tally)| super::report::StepRow::of(step, tally)).collect(),
         refused: ledger.codes,

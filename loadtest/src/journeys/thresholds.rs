@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The figures that a run may measure; a threshold is one of these names with `_max` or `_min`.
-pub const FIGURES: [&str; 14] = [
+pub const FIGURES: [&str; 15] = [
     "accepted",
     "accepted_per_second",
     "broken_promises",
@@ -19,6 +19,7 @@ pub const FIGURES: [&str; 14] = [
     "p50_ms",
     "p99_ms",
     "refused_p99_ms",
+    "sold_out_seconds",
 ];
 
 /// What was measured, by name; what was not is absent.
