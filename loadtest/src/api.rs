@@ -127,9 +127,14 @@ impl Admin {
 
     /// Puts a product on a sale that is open for decades.
     pub fn set_sale(&mut self, sku: &str, sale: Sale) -> Result<(), ApiError> {
+        self.set_sale_between(sku, sale, "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z")
+    }
+
+    /// Puts a product on a sale with this window, two times of RFC 3339.
+    pub fn set_sale_between(&mut self, sku: &str, sale: Sale, opens_at: &str, closes_at: &str) -> Result<(), ApiError> {
         let body = serde_json::json!({
-            "opens_at": "2020-01-01T00:00:00Z",
-            "closes_at": "2099-01-01T00:00:00Z",
+            "opens_at": opens_at,
+            "closes_at": closes_at,
             "price": sale.price,
             "per_customer_limit": sale.per_customer_limit,
         });
@@ -144,12 +149,17 @@ impl Admin {
 
     /// Every order that has a line of `sku`, page by page, as the list gives them.
     pub fn orders_of(&mut self, sku: &str) -> Result<Vec<Order>, ApiError> {
+        self.orders_with(|line| line.sku == sku)
+    }
+
+    /// Every order that has such a line, page by page, as the list gives them.
+    pub fn orders_with(&mut self, is_wanted: impl Fn(&Line) -> bool) -> Result<Vec<Order>, ApiError> {
         let mut found = Vec::new();
         let mut path = format!("/v1/orders?limit={PAGE_ORDERS}");
         let mut cursors = std::collections::HashSet::new();
         loop {
             let page: OrdersBody = self.get(&path)?;
-            found.extend(page.orders.into_iter().filter(|order| order.lines.iter().any(|line| line.sku == sku)));
+            found.extend(page.orders.into_iter().filter(|order| order.lines.iter().any(&is_wanted)));
             let Some(cursor) = page.next_cursor else { return Ok(found) };
             path = format!("/v1/orders?limit={PAGE_ORDERS}&after={}", query_value(&cursor));
             if !cursors.insert(cursor.clone()) {

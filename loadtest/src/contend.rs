@@ -1,25 +1,11 @@
 //! `loadtest contention`: against a shop that runs, or one that is started for it.
 
-use anyhow::{Context, ensure};
+use crate::against::Against;
 use son7shop_loadtest::contention::buyers::Layout;
-use son7shop_loadtest::contention::{Finding, Scenario, Target, run as contend};
+use son7shop_loadtest::contention::{Finding, Scenario, run as contend};
 use son7shop_loadtest::drive::percentile;
 use son7shop_loadtest::limits::allow_connections;
-use son7shop_loadtest::shop::{Shop, binary_beside_this_one};
-use std::env::VarError;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// How long an empty shop may take to serve.
-const START_PATIENCE: Duration = Duration::from_mins(1);
-
-/// How long it may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_mins(1);
-
-/// The key of a shop that does not use its data folder's own.
-const TOKEN_KEY: &str = "SON7_TOKEN_KEY";
 
 /// Broken promises that are printed one by one.
 const VIOLATIONS_SHOWN: usize = 20;
@@ -49,22 +35,8 @@ pub(crate) struct Args {
     /// Threads of this program.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// The shop's binary to start; by default the one beside this program.
-    #[arg(long, conflicts_with = "url")]
-    server: Option<PathBuf>,
-    /// A shop that runs already, such as http://127.0.0.1:8080. Its tokens come from --data-dir, or
-    /// from --admin-token and --customer-tokens.
-    #[arg(long)]
-    url: Option<String>,
-    /// The running shop's data folder, to make tokens with its key; with SON7_TOKEN_KEY, if the shop has one.
-    #[arg(long, requires = "url")]
-    data_dir: Option<PathBuf>,
-    /// An admin's token for the running shop.
-    #[arg(long, requires = "customer_tokens")]
-    admin_token: Option<String>,
-    /// A file of customers' tokens for the running shop, one a line.
-    #[arg(long, requires = "admin_token")]
-    customer_tokens: Option<PathBuf>,
+    #[command(flatten)]
+    against: Against,
 }
 
 impl Args {
@@ -87,62 +59,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let scenario = args.scenario();
     // The shop inherits the limit and needs as many.
     allow_connections(scenario.layout.connections())?;
-    let beside = binary_beside_this_one()?;
-    let finding = if let Some(url) = &args.url {
-        let target = running_shop(args, url, &beside, scenario.layout.customers)?;
-        contend(&scenario, &target, args.threads)?
-    } else {
-        let binary = args.server.clone().unwrap_or(beside);
-        ensure!(binary.is_file(), "{} is not there: build it, or name the shop's binary by --server", binary.display());
-        own_shop(&binary, &scenario, args.threads)?
-    };
+    let shop = args.against.open(scenario.layout.customers)?;
+    let finding = contend(&scenario, &shop.target, args.threads)?;
+    shop.close()?;
     print(&scenario, &finding);
     Ok(if finding.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Starts a shop on an empty folder, which is removed afterwards.
-fn own_shop(binary: &Path, scenario: &Scenario, threads: usize) -> anyhow::Result<Finding> {
-    let folder = tempfile::tempdir().context("a temporary folder")?;
-    // No hold may end while the orders are being compared.
-    let shop = Shop::new(binary, &folder.path().join("data")).set("SON7_HOLD_SECONDS", "86399");
-    let program = shop.start(START_PATIENCE)?;
-    let target = Target {
-        address: program.address(),
-        admin_token: shop.admin_token()?,
-        customer_tokens: shop.customer_tokens("buyer", scenario.layout.customers)?,
-    };
-    let finding = contend(scenario, &target, threads)?;
-    let status = program.stop(STOP_PATIENCE)?;
-    ensure!(status.success(), "the shop ended with {status} after SIGTERM");
-    Ok(finding)
-}
-
-fn running_shop(args: &Args, url: &str, binary: &Path, customers: usize) -> anyhow::Result<Target> {
-    let address = address_of(url)?;
-    let (admin_token, customer_tokens) = match (&args.data_dir, &args.admin_token, &args.customer_tokens) {
-        (_, Some(admin_token), Some(file)) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
-            let tokens = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-            (admin_token.clone(), tokens)
-        }
-        (Some(data_dir), ..) => {
-            // A shop with a key of its own has it from the environment; so does this program then.
-            let shop = match std::env::var(TOKEN_KEY) {
-                Ok(key) => Shop::new(binary, data_dir).set(TOKEN_KEY, &key),
-                Err(VarError::NotPresent) => Shop::new(binary, data_dir),
-                Err(VarError::NotUnicode(_)) => anyhow::bail!("{TOKEN_KEY} is no text"),
-            };
-            (shop.admin_token()?, shop.customer_tokens("buyer", customers)?)
-        }
-        _ => anyhow::bail!("tokens are needed: --data-dir of the running shop, or --admin-token and --customer-tokens"),
-    };
-    Ok(Target { address, admin_token, customer_tokens })
-}
-
-fn address_of(url: &str) -> anyhow::Result<SocketAddr> {
-    let rest = url.strip_prefix("http://").with_context(|| format!("{url} does not begin with http://"))?;
-    let host = rest.trim_end_matches('/');
-    host.to_socket_addrs().with_context(|| format!("{host} is no host:port"))?.next().context("the host has no address")
 }
 
 fn print(scenario: &Scenario, finding: &Finding) {

@@ -6,7 +6,8 @@ use son7shop_loadtest::lab::plan::{Closed, Open, Plan, SellOut, Step};
 use son7shop_loadtest::lab::report::Report;
 use son7shop_loadtest::lab::report::csv::csv;
 use son7shop_loadtest::lab::report::redact::redacted;
-use son7shop_loadtest::lab::roster::{Wanted, find};
+use son7shop_loadtest::lab::roster::addresses::{AddressError, check_database, check_redis};
+use son7shop_loadtest::lab::roster::{Trials, Wanted, find};
 use son7shop_loadtest::lab::run::{Progress, Record, run as run_plan};
 use son7shop_loadtest::lab::summary::Spread;
 use son7shop_loadtest::limits::allow_connections;
@@ -38,18 +39,44 @@ pub(crate) struct Args {
     /// Fewer numbers of threads, one short round: about three minutes.
     #[arg(long)]
     quick: bool,
-    /// Connections that the threads share, where a backend has a pool.
-    #[arg(long, default_value_t = 32)]
-    pool: u32,
+    /// Connections that the threads share, where a backend has a pool; by default the best number for
+    /// each is found.
+    #[arg(long)]
+    pool: Option<u32>,
     /// Only backends whose name contains one of these.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// A MariaDB of one's own, with a database: mysql://user:password@127.0.0.1:3306/lab.
+    #[arg(long)]
+    mariadb_url: Option<String>,
+    /// A MySQL of one's own, with a database.
+    #[arg(long)]
+    mysql_url: Option<String>,
+    /// A Redis of one's own.
+    #[arg(long)]
+    redis_url: Option<String>,
+    /// Allows servers that are not on this machine.
+    #[arg(long)]
+    beyond_loopback: bool,
     /// The folder that the figures are written to.
     #[arg(long, default_value = "target/lab")]
     out: PathBuf,
 }
 
 impl Args {
+    /// Before anything is started: a wrong address is a mistake, not a server that cannot be had.
+    fn check_addresses(&self) -> anyhow::Result<()> {
+        let databases = [&self.mariadb_url, &self.mysql_url].into_iter().flatten().map(|url| check_database(url));
+        let redis = self.redis_url.iter().map(|url| check_redis(url));
+        for checked in databases.chain(redis) {
+            match checked {
+                Err(AddressError::BeyondLoopback { .. }) if self.beyond_loopback => {}
+                checked => checked?,
+            }
+        }
+        Ok(())
+    }
+
     fn plan(&self) -> Plan {
         let most = self.threads.iter().copied().max().unwrap_or(1);
         let few = |threads: usize| threads.min(most);
@@ -86,15 +113,27 @@ impl Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let plan = args.plan();
     ensure!(plan.most_threads() > 0, "no number of threads");
-    // The engine inherits the limit and needs as many.
-    allow_connections(plan.most_threads() + 2 * args.pool as usize)?;
-    let found = find(&Wanted { only: args.only.clone(), threads: plan.most_threads(), pool: args.pool });
+    args.check_addresses()?;
+    // The engine inherits the limit and needs as many; beside them are the pools.
+    allow_connections(2 * plan.most_threads() + 1_000)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(Arc::clone(&stop))?;
+    let wanted = Wanted {
+        only: args.only.clone(),
+        threads: plan.most_threads(),
+        pool: args.pool,
+        trials: if args.quick { Trials::QUICK } else { Trials::FULL },
+        mariadb_url: args.mariadb_url.clone(),
+        mysql_url: args.mysql_url.clone(),
+        redis_url: args.redis_url.clone(),
+        allow_remote: args.beyond_loopback,
+        stop: &stop,
+    };
+    let found = find(&wanted, &mut |what| println!("{}", redacted(what)));
     for missing in &found.missing {
         println!("{}: left blank: {}", missing.name, redacted(&missing.why));
     }
     ensure!(!found.contenders.is_empty(), "there is nothing to measure");
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(Arc::clone(&stop))?;
     let (started, steps) = (Instant::now(), plan.steps(found.contenders.len() + 1));
     let nominal = |steps: &[Step]| steps.iter().map(|step| step.load.nominal_seconds()).sum::<f64>();
     let outcome = run_plan(&plan, &found.contenders, &stop, &mut |progress| {
@@ -210,6 +249,17 @@ mod tests {
     struct Line {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    fn a_server_elsewhere_needs_a_flag_and_a_password_is_not_told() {
+        let parsed = |line: &[&str]| Line::try_parse_from(line).unwrap().args.check_addresses();
+        let elsewhere = "--mysql-url=mysql://me:secret@10.0.0.1/lab";
+        let error = parsed(&["lab", elsewhere]).unwrap_err().to_string();
+        assert!(error.contains("10.0.0.1") && !error.contains("secret"), "{error}");
+        assert!(parsed(&["lab", elsewhere, "--beyond-loopback"]).is_ok());
+        assert!(parsed(&["lab", "--redis-url=redis://127.0.0.1:6379"]).is_ok());
+        assert!(parsed(&["lab", "--redis-url=secret", "--beyond-loopback"]).is_err());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `loadtest`: load from the command line.
 
+mod against;
 mod compare;
 mod contend;
+mod journey;
 mod laboratory;
 mod lua_server;
 mod plain;
@@ -27,6 +29,8 @@ enum Scenario {
     Compare(compare::Args),
     /// Far more buyers than units, all at once, for one product; exits 1 when a promise was broken.
     Contention(contend::Args),
+    /// Shoppers who look, order and change their minds; exits 1 when a threshold was missed or a promise broken.
+    Journey(journey::Args),
     /// Many threads buy one product from this engine and from everything else that people use.
     Lab(laboratory::Args),
     /// The server in front of Redis that the lab measures; it starts it itself.
@@ -34,12 +38,19 @@ enum Scenario {
     LuaServer(lua_server::Args),
     /// Send one request again and again, print throughput and latencies; exits 1 when an answer is missing or not as expected.
     Plain(plain::Args),
+    /// A flash sale that opens at a set second, with a crowd waiting; exits 1 when a promise was broken.
+    Sale(journey::SaleArgs),
+    /// The journey for minutes or hours, with the server's memory and lag over time.
+    Soak(journey::SoakArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().scenario {
         Scenario::Compare(args) => compare::run(&args),
         Scenario::Contention(args) => contend::run(&args),
+        Scenario::Journey(args) => journey::run(&args),
+        Scenario::Sale(args) => journey::sale(&args),
+        Scenario::Soak(args) => journey::soak(&args),
         Scenario::Lab(args) => laboratory::run(&args),
         Scenario::LuaServer(args) => lua_server::run(&args),
         Scenario::Plain(args) => plain::run(&args),

@@ -7,6 +7,7 @@ use son7shop_loadtest::limits::allow_connections;
 use son7shop_loadtest::prepared::Prepared;
 use son7shop_loadtest::process::Usage;
 use son7shop_loadtest::request::Request;
+use son7shop_loadtest::target::require_loopback;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// Requests a second at even distances (open loop) instead of one after another.
     #[arg(long)]
     rate: Option<f64>,
+    /// The server may be on another machine: it will feel the load.
+    #[arg(long)]
+    beyond_loopback: bool,
 }
 
 /// This program's own costs in the window.
@@ -68,6 +72,7 @@ impl Probe for OwnCosts {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     allow_connections(args.clients)?;
+    require_loopback(args.address, args.beyond_loopback)?;
     let plan = Plan {
         address: args.address,
         connections: args.clients,

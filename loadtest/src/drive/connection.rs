@@ -37,6 +37,8 @@ pub(super) enum Standing {
     Waiting,
     /// Its request will be sent again later.
     Pausing,
+    /// Its next request is due later.
+    Thinking,
     /// It sends nothing more.
     Done,
 }

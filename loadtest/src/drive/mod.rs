@@ -27,11 +27,17 @@ use std::time::{Duration, Instant};
 use tally::Tally;
 use worker::{Worker, WorkerError};
 
+/// How often a run that goes on is looked at: whether it was stopped.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// What to do with a connection after its answer, or after it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// The request is done; go on to the next one.
     Next,
+    /// The request is done; in a closed loop the next one is due then, and its latency counts from then,
+    /// also when that is past already. In an open loop the same as [`Then::Next`].
+    At(Instant),
     /// Send the same bytes again after so long. The request's latency runs on.
     Again(Duration),
     /// Send nothing more on this connection.
@@ -41,6 +47,27 @@ pub enum Then {
 /// What is sent and what its answers mean. One value for each thread; connections are named by
 /// their number, counted over all threads.
 pub trait Workload: Send {
+    /// When the connection's first request is due in a closed loop; `None`: at once.
+    fn first_due(&mut self, connection: usize) -> Option<Instant> {
+        let _ = connection;
+        None
+    }
+
+    /// A request will be made ready that is due at this time: what its latency counts from.
+    fn due(&mut self, connection: usize, due: Instant) {
+        let _ = (connection, due);
+    }
+
+    /// Of an open loop: a request that was due then was never sent, for want of a connection.
+    fn dropped(&mut self, due: Instant) {
+        let _ = due;
+    }
+
+    /// Whether no more is to be sent, though there would be more; what is under way is awaited.
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     /// Makes the connection's next request ready; `false` when it has nothing more to send.
     fn prepare(&mut self, connection: usize) -> bool;
 
@@ -189,9 +216,10 @@ pub fn run<W: Workload>(plan: &Plan, workloads: Vec<W>, probe: &mut dyn Probe) -
         if shared.broken.load(Ordering::Acquire) {
             // The threads' errors say why.
         } else if let Some(closes) = times.closes {
-            sleep_until(times.opens);
+            let is_done = || threads.iter().all(std::thread::ScopedJoinHandle::is_finished);
+            sleep_until(times.opens, is_done);
             probe.window_opened();
-            sleep_until(closes);
+            sleep_until(closes, is_done);
             probe.window_closed();
         } else {
             probe.window_opened();
@@ -241,8 +269,15 @@ fn drive<W: Workload>(shared: &Shared<'_>, index: usize, workload: W) -> Result<
     worker.run(times).map_err(DriveError::Watch)
 }
 
-fn sleep_until(when: Instant) {
-    std::thread::sleep(when.saturating_duration_since(Instant::now()));
+/// Sleeps until then, or until the threads have nothing more to do.
+fn sleep_until(when: Instant, is_done: impl Fn() -> bool) {
+    loop {
+        let left = when.saturating_duration_since(Instant::now());
+        if left.is_zero() || is_done() {
+            return;
+        }
+        std::thread::sleep(left.min(LOOK_EVERY));
+    }
 }
 
 #[cfg(test)]

@@ -206,3 +206,63 @@ fn what_cannot_be_run_is_said() {
     let still = Plan { pace: Pace::Open { per_second: 0.0 }, ..plan(address, 1, 1) };
     assert!(matches!(run(&still, vec![Count::new(1, 1)], &mut ()), Err(DriveError::EmptyPlan)));
 }
+
+/// Rests between its requests, and stops everybody after so many.
+struct Thoughtful {
+    request: Request,
+    sent: usize,
+    most: usize,
+    due: Vec<Instant>,
+}
+
+impl Workload for Thoughtful {
+    fn first_due(&mut self, _connection: usize) -> Option<Instant> {
+        Some(Instant::now())
+    }
+
+    fn due(&mut self, _connection: usize, due: Instant) {
+        self.due.push(due);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.sent == self.most
+    }
+
+    fn prepare(&mut self, _connection: usize) -> bool {
+        self.sent += 1;
+        true
+    }
+
+    fn bytes(&self, _connection: usize) -> &[u8] {
+        self.request.bytes()
+    }
+
+    fn answered(&mut self, _connection: usize, _answer: Answer<'_>) -> Then {
+        // The next one was due when this one was: its latency counts from then.
+        Then::At(self.due[self.due.len() - 1])
+    }
+}
+
+#[test]
+fn a_request_counts_from_when_it_was_due_and_a_stop_ends_the_run() {
+    let address = serve(|_| Some(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()));
+    for pace in [Pace::Closed, Pace::Open { per_second: 1_000.0 }] {
+        let request = Request::to("GET", "h", "/").empty();
+        let workload = Thoughtful { request, sent: 0, most: 5, due: Vec::new() };
+        let plan = Plan {
+            address,
+            connections: 1,
+            threads: 1,
+            pace,
+            warmup: Duration::ZERO,
+            // Far longer than a test may take: the stop ends it.
+            window: Some(Duration::from_hours(1)),
+            patience: Duration::from_mins(1),
+        };
+        let (report, back) = run(&plan, vec![workload], &mut ()).unwrap();
+        assert_eq!((report.answers.of(200), report.failures, report.unanswered), (5, 0, 0));
+        if pace == Pace::Closed {
+            assert!(back[0].due.iter().all(|due| *due == back[0].due[0]), "{:?}", back[0].due);
+        }
+    }
+}

@@ -4,7 +4,7 @@
 use super::connection::{Connection, Failure, Got, Standing, open};
 use super::schedule::Schedule;
 use super::tally::Tally;
-use super::{Pace, Plan, Then, Times, Workload};
+use super::{LOOK_EVERY, Pace, Plan, Then, Times, Workload};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
@@ -44,6 +44,8 @@ pub(super) enum WorkerError {
 enum After {
     SameRequest,
     NextRequest,
+    /// The request is done and the next one is due.
+    Thought,
 }
 
 /// An open loop's state.
@@ -111,7 +113,10 @@ impl<'a, W: Workload> Worker<'a, W> {
         match self.plan.pace {
             Pace::Closed => {
                 for slot in 0..self.connections.len() {
-                    self.begin(slot, Instant::now());
+                    match self.workload.first_due(self.number(slot)) {
+                        Some(due) => self.think(slot, due),
+                        None => self.begin(slot, Instant::now()),
+                    }
                 }
             }
             Pace::Open { per_second } => {
@@ -160,7 +165,12 @@ impl<'a, W: Workload> Worker<'a, W> {
         if now >= times.gives_up || self.live == 0 {
             return true;
         }
-        let Some(open) = &self.open else { return false };
+        if self.busy == 0 && self.workload.is_stopped() {
+            return true;
+        }
+        let Some(open) = &self.open else {
+            return self.busy == 0 && times.closes.is_some_and(|closes| now >= closes);
+        };
         let all_sent = times.closes.is_some_and(|closes| open.schedule.due_at(open.next) >= closes);
         all_sent && self.busy == 0
     }
@@ -172,7 +182,13 @@ impl<'a, W: Workload> Worker<'a, W> {
 
     /// Makes the next request and sends it; its latency counts from `since`.
     fn begin(&mut self, slot: usize, since: Instant) {
-        if !self.workload.prepare(self.number(slot)) {
+        let number = self.number(slot);
+        if self.workload.is_stopped() {
+            self.done(slot);
+            return;
+        }
+        self.workload.due(number, since);
+        if !self.workload.prepare(number) {
             self.done(slot);
             return;
         }
@@ -253,9 +269,17 @@ impl<'a, W: Workload> Worker<'a, W> {
         } else if self.open.is_some() {
             self.connections[slot].standing = Standing::Idle;
             self.idle.push_back(slot);
+        } else if let Then::At(due) = then {
+            self.think(slot, due);
         } else {
             self.begin(slot, now);
         }
+    }
+
+    /// Lets the connection rest until its next request is due.
+    fn think(&mut self, slot: usize, due: Instant) {
+        self.pause(slot, due, After::Thought);
+        self.connections[slot].standing = Standing::Thinking;
     }
 
     /// A connection broke: a failure when a request was under way, else only to be opened anew.
@@ -274,7 +298,7 @@ impl<'a, W: Workload> Worker<'a, W> {
         let now = Instant::now();
         match self.workload.failed(self.number(slot), failure) {
             Then::Again(pause) => self.pause(slot, now + pause, After::SameRequest),
-            Then::Next => self.pause(slot, now + PAUSE_AFTER_FAILURE, After::NextRequest),
+            Then::Next | Then::At(_) => self.pause(slot, now + PAUSE_AFTER_FAILURE, After::NextRequest),
             Then::Stop => {
                 self.busy -= 1;
                 self.done(slot);
@@ -296,6 +320,8 @@ impl<'a, W: Workload> Worker<'a, W> {
             self.pausing.pop();
             let window_is_over = self.open.is_none() && times.closes.is_some_and(|closes| now >= closes);
             match after {
+                After::Thought if window_is_over => self.done(slot),
+                After::Thought => self.begin(slot, until),
                 _ if window_is_over => {
                     self.busy -= 1;
                     self.done(slot);
@@ -317,6 +343,9 @@ impl<'a, W: Workload> Worker<'a, W> {
     /// Of an open loop: sends what is due, as far as there are connections without a request.
     fn send_due(&mut self, now: Instant, times: &Times) {
         loop {
+            if self.workload.is_stopped() {
+                return;
+            }
             let Some(open) = &mut self.open else { return };
             let due = open.schedule.due_at(open.next);
             if due > now || times.closes.is_some_and(|closes| due >= closes) {
@@ -359,10 +388,12 @@ impl<'a, W: Workload> Worker<'a, W> {
         let mut next = open.next;
         loop {
             let due = open.schedule.due_at(next);
-            if due >= closes {
+            // What was to come after a stop was never due.
+            if due >= closes || (due > now && self.workload.is_stopped()) {
                 return;
             }
             if times.counts(due) {
+                self.workload.dropped(due);
                 self.tally.open.due += 1;
                 self.tally.open.unsent += 1;
                 self.tally.waited(now.saturating_duration_since(due));
@@ -373,7 +404,7 @@ impl<'a, W: Workload> Worker<'a, W> {
 
     /// How long to sleep when no connection has news.
     fn timeout(&self, now: Instant, times: &Times) -> Timespec {
-        let mut until = times.gives_up;
+        let mut until = times.gives_up.min(now + LOOK_EVERY);
         if let Some(Reverse((resumes, _, _))) = self.pausing.peek() {
             until = until.min(*resumes);
         }

@@ -3,7 +3,6 @@
 
 use redis::{ConnectionAddr, IntoConnectionInfo as _};
 use sqlx::mysql::MySqlConnectOptions;
-use std::net::IpAddr;
 use std::str::FromStr as _;
 
 /// Why an address is not taken.
@@ -47,8 +46,7 @@ fn check(host: &str) -> Result<(), AddressError> {
 /// anywhere.
 fn is_loopback(host: &str) -> bool {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(crate::target::is_loopback)
 }
 
 /// The text without the user and the password of the address.

@@ -1,0 +1,343 @@
+//! The shoppers: each on its own connection, one weighted step after another. What it ordered it may
+//! look at, cancel or have confirmed; a step that it cannot take is not drawn.
+
+use super::ledger::{Ledger, Told};
+use super::scenario::{Scenario, Weights};
+use crate::answer::Answer;
+use crate::drive::{Failure, Then, Workload};
+use crate::request::Request;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Orders that a shopper remembers, to cancel or confirm them.
+const OWN_ORDERS_MAX: usize = 50;
+
+/// A step of the walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// The list of products.
+    List,
+    /// One product.
+    Product,
+    /// An order.
+    Order,
+    /// The shopper's orders.
+    OwnOrders,
+    /// Cancels an order.
+    Cancel,
+    /// The admin confirms an order.
+    Confirm,
+}
+
+impl Step {
+    /// Its name in reports and scenarios.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Product => "product",
+            Self::Order => "order",
+            Self::OwnOrders => "own_orders",
+            Self::Cancel => "cancel",
+            Self::Confirm => "confirm",
+        }
+    }
+
+    /// Refusals that the step explains; being asked to wait belongs to every step.
+    fn refusals(self) -> &'static [&'static str] {
+        match self {
+            Self::Order => &["sold_out", "limit_reached", "sale_not_open", "sale_over"],
+            Self::Cancel | Self::Confirm => &["wrong_state"],
+            Self::List | Self::Product | Self::OwnOrders => &[],
+        }
+    }
+}
+
+/// Draws a step; `chance` is in 0..1, and steps that need an order are left out without one.
+pub fn draw(weights: &Weights, has_order: bool, chance: f64) -> Step {
+    let needs_order = |weight: f64| if has_order { weight } else { 0.0 };
+    let steps = [
+        (Step::List, weights.list),
+        (Step::Product, weights.product),
+        (Step::Order, weights.order),
+        (Step::OwnOrders, weights.own_orders),
+        (Step::Cancel, needs_order(weights.cancel)),
+        (Step::Confirm, needs_order(weights.confirm)),
+    ];
+    let mut left = chance * steps.iter().map(|(_, weight)| weight).sum::<f64>();
+    let mut last = Step::List;
+    for (step, weight) in steps.into_iter().filter(|(_, weight)| *weight > 0.0) {
+        last = step;
+        if left < weight {
+            return step;
+        }
+        left -= weight;
+    }
+    last
+}
+
+/// What all shoppers of a run share.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    /// What is to happen.
+    pub scenario: &'a Scenario,
+    /// The seed of every choice.
+    pub seed: u64,
+    /// The run's own name, in keys.
+    pub run: u64,
+    /// The products.
+    pub skus: Vec<String>,
+    /// `Host`.
+    pub host: String,
+    /// For confirming.
+    pub admin_token: &'a str,
+    /// One for each shopper.
+    pub customer_tokens: &'a [String],
+    /// When the run begins.
+    pub start: Instant,
+    /// Ends the run early.
+    pub stop: &'a AtomicBool,
+}
+
+/// An acknowledged order: what was asked for and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The product.
+    pub sku: String,
+    /// Units.
+    pub quantity: u64,
+    /// The state that was acknowledged last; none while a change was sent that was not answered.
+    pub status: Option<&'static str>,
+}
+
+struct Shopper {
+    chance: StdRng,
+    step: Step,
+    request: Request,
+    due: Option<Instant>,
+    sku: usize,
+    quantity: u32,
+    /// The order that is being changed.
+    order: String,
+    own: Vec<String>,
+    sent: u64,
+}
+
+/// The shoppers of one thread.
+pub struct Shoppers<'a> {
+    shared: &'a Shared<'a>,
+    of_connection: BTreeMap<usize, Shopper>,
+    /// What they were told.
+    pub ledger: Ledger,
+    /// Acknowledged orders by id, if they are to be compared.
+    pub orders: BTreeMap<String, Acknowledged>,
+}
+
+#[derive(Deserialize)]
+struct Placed {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
+}
+
+impl<'a> Shoppers<'a> {
+    /// A thread's shoppers.
+    pub fn new(shared: &'a Shared<'a>) -> Self {
+        let ledger = Ledger::new(shared.start, shared.scenario.load.seconds);
+        Self { shared, of_connection: BTreeMap::new(), ledger, orders: BTreeMap::new() }
+    }
+
+    /// What was never answered is an error; call it once, after the run.
+    pub fn finish(mut self) -> (Ledger, BTreeMap<String, Acknowledged>) {
+        for shopper in self.of_connection.values_mut() {
+            if let Some(due) = shopper.due.take() {
+                self.ledger.tell(shopper.step.name(), due, Told::Error);
+                self.ledger.explain(|| format!("{}: not answered when the run ended", shopper.step.name()));
+                if let Some(order) = self.orders.get_mut(&shopper.order) {
+                    order.status = None;
+                }
+            }
+        }
+        (self.ledger, self.orders)
+    }
+
+    fn shopper(&mut self, connection: usize) -> &mut Shopper {
+        let seed = self.shared.seed ^ (connection as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.of_connection.entry(connection).or_insert_with(|| Shopper {
+            chance: StdRng::seed_from_u64(seed),
+            step: Step::List,
+            request: Request::to("GET", "", "/").empty(),
+            due: None,
+            sku: 0,
+            quantity: 1,
+            order: String::new(),
+            own: Vec::new(),
+            sent: 0,
+        })
+    }
+
+    fn tell(&mut self, connection: usize, told: Told) {
+        let shopper = self.shopper(connection);
+        let (step, due) = (shopper.step, shopper.due.take());
+        if let Some(due) = due {
+            self.ledger.tell(step.name(), due, told);
+        }
+    }
+
+    /// Remembers what an accepted step changed; false when the answer is not what was promised.
+    fn accepted(&mut self, connection: usize, body: &[u8]) -> bool {
+        let check = self.shared.scenario.load.check_orders;
+        let skus = &self.shared.skus;
+        let shopper = self.of_connection.entry(connection);
+        let std::collections::btree_map::Entry::Occupied(mut shopper) = shopper else { return false };
+        let shopper = shopper.get_mut();
+        let status = match shopper.step {
+            Step::List | Step::Product | Step::OwnOrders => return true,
+            Step::Order => {
+                let Ok(Placed { id }) = serde_json::from_slice(body) else { return false };
+                if check {
+                    let (sku, quantity) = (skus[shopper.sku].clone(), shopper.quantity.into());
+                    self.orders.insert(id.clone(), Acknowledged { sku, quantity, status: Some("held") });
+                }
+                if shopper.own.len() < OWN_ORDERS_MAX {
+                    shopper.own.push(id);
+                }
+                return true;
+            }
+            Step::Cancel => "cancelled",
+            Step::Confirm => "confirmed",
+        };
+        if let Some(order) = self.orders.get_mut(&shopper.order) {
+            order.status = Some(status);
+        }
+        true
+    }
+
+    fn then(&mut self, connection: usize) -> Then {
+        let Some(think) = self.shared.scenario.load.think else { return Then::Next };
+        let chance = self.shopper(connection).chance.random();
+        Then::At(Instant::now() + think.draw(chance))
+    }
+}
+
+impl Workload for Shoppers<'_> {
+    #[allow(clippy::cast_precision_loss, reason = "shoppers are few")]
+    fn first_due(&mut self, connection: usize) -> Option<Instant> {
+        let load = &self.shared.scenario.load;
+        let part = connection as f64 / load.shoppers as f64;
+        Duration::try_from_secs_f64(load.ramp_seconds * part).ok().map(|after| self.shared.start + after)
+    }
+
+    fn due(&mut self, connection: usize, due: Instant) {
+        self.shopper(connection).due = Some(due);
+    }
+
+    fn dropped(&mut self, due: Instant) {
+        self.ledger.dropped(due);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Relaxed)
+    }
+
+    fn prepare(&mut self, connection: usize) -> bool {
+        let shared = self.shared;
+        let Scenario { weights, products, .. } = shared.scenario;
+        let token = &shared.customer_tokens[connection % shared.customer_tokens.len()];
+        let shopper = self.shopper(connection);
+        let chance = shopper.chance.random();
+        shopper.step = draw(weights, !shopper.own.is_empty(), chance);
+        shopper.sku = shopper.chance.random_range(0..shared.skus.len());
+        shopper.sent += 1;
+        let sku = &shared.skus[shopper.sku];
+        let get = |path: &str| Request::to("GET", &shared.host, path).bearer(token).empty();
+        shopper.request = match shopper.step {
+            Step::List => get("/v1/products?limit=20"),
+            Step::Product => get(&format!("/v1/products/{sku}")),
+            Step::OwnOrders => get("/v1/orders?limit=10"),
+            Step::Order => {
+                shopper.quantity = shopper.chance.random_range(1..=products.quantity_max);
+                let body = serde_json::json!({ "lines": [{ "sku": sku, "quantity": shopper.quantity }] });
+                let key = format!("{:016x}-{connection}-{}", shared.run, shopper.sent);
+                let request = Request::to("POST", &shared.host, "/v1/orders").bearer(token);
+                request.header("Idempotency-Key", &key).json(&body.to_string())
+            }
+            Step::Cancel | Step::Confirm => {
+                let at = shopper.chance.random_range(0..shopper.own.len());
+                shopper.order = shopper.own.swap_remove(at);
+                let cancels = shopper.step == Step::Cancel;
+                let path = format!("/v1/orders/{}/{}", shopper.order, shopper.step.name());
+                let token = if cancels { token } else { shared.admin_token };
+                Request::to("POST", &shared.host, &path).bearer(token).header("Content-Length", "0").empty()
+            }
+        };
+        true
+    }
+
+    fn bytes(&self, connection: usize) -> &[u8] {
+        self.of_connection.get(&connection).map_or(&[], |shopper| shopper.request.bytes())
+    }
+
+    fn answered(&mut self, connection: usize, answer: Answer<'_>) -> Then {
+        let step = self.shopper(connection).step;
+        if (200..300).contains(&answer.status) && self.accepted(connection, answer.body) {
+            self.tell(connection, Told::Accepted);
+            return self.then(connection);
+        }
+        let code = serde_json::from_slice::<Problem>(answer.body).map(|problem| problem.code).unwrap_or_default();
+        // Whether an order of unknown outcome exists is not known: that is no refusal.
+        let is_busy = answer.status == 503 && answer.retry_after.is_some() && code != "outcome_unknown";
+        if !code.is_empty() && (is_busy || step.refusals().contains(&code.as_str())) {
+            *self.ledger.codes.entry(code).or_default() += 1;
+            self.tell(connection, Told::Refused);
+        } else {
+            let body = String::from_utf8_lossy(answer.body);
+            self.ledger.explain(|| format!("{}: {} {body}", step.name(), answer.status));
+            self.tell(connection, Told::Error);
+        }
+        self.then(connection)
+    }
+
+    fn failed(&mut self, connection: usize, failure: &Failure) -> Then {
+        let shopper = self.shopper(connection);
+        let (step, order) = (shopper.step, shopper.order.clone());
+        if let (Step::Cancel | Step::Confirm, Some(order)) = (step, self.orders.get_mut(&order)) {
+            order.status = None;
+        }
+        self.ledger.explain(|| format!("{}: {failure}", step.name()));
+        self.tell(connection, Told::Error);
+        Then::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_come_as_often_as_they_weigh() {
+        let weights = Weights { product: 6.0, order: 3.0, cancel: 1.0, ..Weights::default() };
+        let seed: u64 = rand::random();
+        println!("seed {seed}");
+        let mut chance = StdRng::seed_from_u64(seed);
+        for (has_order, shares) in [(true, [0.6, 0.3, 0.1]), (false, [2.0 / 3.0, 1.0 / 3.0, 0.0])] {
+            let mut counts = BTreeMap::new();
+            for _ in 0..100_000 {
+                *counts.entry(draw(&weights, has_order, chance.random())).or_insert(0_u32) += 1;
+            }
+            let steps = [Step::Product, Step::Order, Step::Cancel];
+            assert!(counts.keys().all(|step| steps.contains(step)), "{counts:?}");
+            for (step, share) in steps.into_iter().zip(shares) {
+                let found = f64::from(counts.get(&step).copied().unwrap_or(0)) / 100_000.0;
+                // Ten standard deviations: chance alone does not get there.
+                assert!((found - share).abs() < 0.016, "seed {seed}: {step:?} {found}");
+            }
+        }
+    }
+}

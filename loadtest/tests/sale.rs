@@ -1,0 +1,157 @@
+//! A sale over the wire, against a toy shop whose promises can be broken one by one: nothing is wrong
+//! with the honest one, and every fault is seen.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+use son7shop_loadtest::contention::Target;
+use son7shop_loadtest::contention::check::Violation;
+use son7shop_loadtest::journeys::sale::{SaleOutcome, SaleScenario, SaleViolation, run};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    SellsEarly,
+    ForgetsTheLimit,
+    ForgetsThePrice,
+    LosesAnOrder,
+}
+
+/// A shop of one product on sale.
+struct Toy {
+    fault: Fault,
+    sku: String,
+    price: i64,
+    units: usize,
+    opens_at: OffsetDateTime,
+    orders: Vec<String>,
+}
+
+impl Toy {
+    fn answer(&mut self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        match (method, path.split('?').next().unwrap_or(path)) {
+            ("POST", "/v1/products") => {
+                body["sku"].as_str().unwrap().clone_into(&mut self.sku);
+                self.price = body["price"].as_i64().unwrap();
+                self.units = body["on_hand"].as_u64().unwrap().try_into().unwrap();
+                (201, json!({}))
+            }
+            ("PUT", _) => {
+                self.opens_at = OffsetDateTime::parse(body["opens_at"].as_str().unwrap(), &Rfc3339).unwrap();
+                if self.fault != Fault::ForgetsThePrice {
+                    self.price = body["price"].as_i64().unwrap();
+                }
+                (200, json!({}))
+            }
+            ("POST", _) => self.buy(token),
+            ("GET", "/v1/orders") => {
+                let lost = usize::from(self.fault == Fault::LosesAnOrder);
+                let line = json!({ "sku": self.sku, "quantity": 1 });
+                let order = |(at, customer)| json!({ "id": format!("o{at}"), "customer": customer, "status": "held", "lines": [line], "total": self.price });
+                let orders: Vec<_> = self.orders.iter().enumerate().skip(lost).map(order).collect();
+                (200, json!({ "orders": orders, "next_cursor": null }))
+            }
+            _ => {
+                let held = self.orders.len();
+                let stock = json!({ "on_hand": self.units, "held": held, "sold": 0, "available": self.units - held });
+                (200, json!({ "stock": stock }))
+            }
+        }
+    }
+
+    fn buy(&mut self, customer: &str) -> (u16, Value) {
+        if OffsetDateTime::now_utc() < self.opens_at && self.fault != Fault::SellsEarly {
+            return (409, json!({ "code": "sale_not_open" }));
+        }
+        if self.orders.len() == self.units {
+            return (409, json!({ "code": "sold_out" }));
+        }
+        let has = self.orders.iter().filter(|owner| *owner == customer).count();
+        if has > usize::from(self.fault == Fault::ForgetsTheLimit) {
+            return (409, json!({ "code": "limit_reached" }));
+        }
+        self.orders.push(customer.to_owned());
+        (201, json!({ "id": format!("o{}", self.orders.len() - 1) }))
+    }
+}
+
+fn serve(fault: Fault) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let opens_at = OffsetDateTime::UNIX_EPOCH;
+    let toy = Toy { fault, sku: String::new(), price: 0, units: 0, opens_at, orders: Vec::new() };
+    let toy = Arc::new(Mutex::new(toy));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let toy = Arc::clone(&toy);
+            std::thread::spawn(move || while_open(stream.unwrap(), &toy));
+        }
+    });
+    address
+}
+
+fn while_open(mut stream: TcpStream, toy: &Mutex<Toy>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if line == "\r\n" {
+                break;
+            }
+            head.push(line.trim().to_owned());
+        }
+        let field = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or("");
+        let mut body = vec![0; field("Content-Length").parse().unwrap_or(0)];
+        reader.read_exact(&mut body).unwrap();
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let mut words = head[0].split(' ');
+        let (method, path) = (words.next().unwrap(), words.next().unwrap());
+        let (status, body) = toy.lock().unwrap().answer(method, path, field("Authorization"), &body);
+        let body = body.to_string();
+        let answer = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn sell(fault: Fault) -> SaleOutcome {
+    let text = "buyers = 12\ncustomers = 6\nrequests = 2\nunits = 8\nprice = 900\nprice_before = 1000\n\
+        per_customer_limit = 1\nopens_in_seconds = 1\npoll_ms = 100.0\njitter_ms = 10.0\ntoo_early_every = 3\n\
+        patience_seconds = 60.0\n";
+    let target = Target {
+        address: serve(fault),
+        admin_token: "admin".to_owned(),
+        customer_tokens: (0..6).map(|customer| format!("customer-{customer}")).collect(),
+    };
+    run(&SaleScenario::parse(text).unwrap(), &target, &AtomicBool::new(false)).unwrap()
+}
+
+#[test]
+fn an_honest_sale_keeps_every_promise() {
+    let outcome = sell(Fault::None);
+    assert_eq!(outcome.violations, []);
+    assert_eq!((outcome.sold, outcome.sellable, outcome.ledger.codes["sale_not_open"]), (6, 6, 4));
+}
+
+#[test]
+fn every_fault_is_seen() {
+    let sees = |fault, what: &str, is: fn(&SaleViolation) -> bool| {
+        let violations = sell(fault).violations;
+        assert!(violations.iter().any(is), "{what}: {violations:?}");
+    };
+    sees(Fault::SellsEarly, "early", |v| matches!(v, SaleViolation::SoldEarly { .. }));
+    sees(Fault::ForgetsTheLimit, "limit", |v| matches!(v, SaleViolation::Contention(Violation::LimitBroken { .. })));
+    sees(Fault::ForgetsThePrice, "price", |v| matches!(v, SaleViolation::Contention(Violation::WrongOrder { .. })));
+    sees(Fault::LosesAnOrder, "lost", |v| matches!(v, SaleViolation::Contention(Violation::Lost { .. })));
+}
