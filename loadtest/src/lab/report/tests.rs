@@ -1,3 +1,5 @@
+//! The page, from a report that has a bit of everything.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
