@@ -146,7 +146,7 @@ fn serve(listener: TcpListener, client: Client, connections: usize, number: usiz
         });
         let service = TowerToHyperService::new(warp::service(route));
         let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT).writev(false);
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

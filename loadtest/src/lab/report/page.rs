@@ -39,7 +39,7 @@ impl Report {
         }
         let _ = write!(
             body,
-            "<p>In the graphs of the open loop a point at which attempts were dropped is left out.</p>\
+            "<p>In the graphs of the open loop a point at which more than 0.5 % of the attempts were dropped is left out.</p>\
              <h2>Speed to show</h2><p>Units sold a second at {} threads, ours as a multiple of the other, in each round; \
              median (smallest–largest). Like is judged by like: a database or a Redis with a pool of its best size by ours \
              with a pool, an HTTP server with a connection for each thread by ours with as many.</p>{}{HOW_TO_READ}\

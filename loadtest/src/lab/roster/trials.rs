@@ -31,7 +31,7 @@ impl Trials {
     pub const FULL: Self = Self {
         database: &[1, 2, 4, 8, 16, 32, 64, 128],
         fast: &[4, 16, 64, 256, 2_000],
-        warmup_seconds: 0.15,
+        warmup_seconds: 0.3,
         window_seconds: 0.35,
     };
     /// For a look.
