@@ -19,15 +19,12 @@ mod page;
 mod tests;
 
 use super::load::{Load, Pace};
-use super::report::Report;
+use super::report::{OURS, Report};
 use super::run::{Missing, PLANTED};
 use super::summary::{Line, Point, Spread};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// Backends whose wrong units are a broken promise in any run.
-const OURS: &str = "son7shop";
 
 /// What differs between run A and run B.
 #[derive(Debug, Clone, PartialEq, Serialize)]

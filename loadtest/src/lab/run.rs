@@ -5,8 +5,10 @@ use super::backend::{Contender, Promise};
 use super::backends::planted::ReleasedEarly;
 use super::load::{Load, PLENTY, Pace, Sale};
 use super::plan::{Plan, Step};
+use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The backend that must be found broken.
@@ -122,7 +124,7 @@ pub fn run(
         let record = if is_broken || is_too_much(step, &too_much) {
             None
         } else {
-            match contender.sell(&step.load) {
+            match sell(contender, &step.load) {
                 Ok(sale) => {
                     Some(Record { backend: contender.name().to_owned(), round: step.round, load: step.load, sale })
                 }
@@ -148,6 +150,11 @@ pub fn run(
     }
     outcome.is_whole = true;
     Ok(outcome)
+}
+
+/// A defect in one backend does not cost the figures of the others.
+fn sell(contender: &dyn Contender, load: &Load) -> anyhow::Result<Sale> {
+    catch_unwind(AssertUnwindSafe(|| contender.sell(load))).unwrap_or_else(|_| Err(anyhow!("it panicked")))
 }
 
 fn about(contender: &dyn Contender) -> About {
@@ -207,6 +214,7 @@ mod tests {
             vec![("pool".to_owned(), "3".to_owned())]
         }
         fn sell(&self, load: &Load) -> anyhow::Result<Sale> {
+            assert!(self.name != "mad", "on purpose");
             anyhow::ensure!(load.threads < self.breaks_at_threads, "out of order");
             let dropped = match load.pace {
                 Pace::Open { per_second, .. } if per_second > self.keeps_up_with => 1_000,
@@ -245,11 +253,12 @@ mod tests {
 
     #[test]
     fn what_breaks_is_named_once_and_left_alone_and_the_others_go_on() {
-        let contenders = [fake("weak", 1e9, 20), fake("strong", 1e9, 1_000)];
+        let contenders = [fake("weak", 1e9, 20), fake("mad", 1e9, 1_000), fake("strong", 1e9, 1_000)];
         let outcome = run(&small(), &contenders, &AtomicBool::new(false), &mut |_| {}).unwrap();
         assert!(outcome.is_whole);
-        assert_eq!(outcome.broke.len(), 1);
-        assert!(outcome.broke[0].name == "weak" && outcome.broke[0].why.contains("out of order"));
+        let broke: Vec<_> = outcome.broke.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(broke, ["mad", "weak"]);
+        assert!(outcome.broke[0].why.contains("panicked") && outcome.broke[1].why.contains("out of order"));
         assert_eq!(of(&outcome, "weak").count(), 1);
         assert_eq!(of(&outcome, "strong").count(), 2 * 6);
     }

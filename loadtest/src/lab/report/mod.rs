@@ -3,7 +3,7 @@
 //!
 //! - `page`: the page, `tables` its tables, `figure` how one figure stands on it.
 //! - `graphs`: what is drawn, and in which colours.
-//! - [`ratios`]: how much faster ours is, against what was asked of it.
+//! - [`ratios`]: how much faster ours is, against what was asked of it; `losses`: where it is not.
 //! - [`csv`]: one row for each record.
 //! - [`redact`]: passwords, which no report shows.
 //!
@@ -13,6 +13,7 @@
 pub mod csv;
 mod figure;
 mod graphs;
+mod losses;
 mod page;
 pub mod ratios;
 pub mod redact;
@@ -29,7 +30,7 @@ use redact::redacted;
 use serde::{Deserialize, Serialize};
 
 /// What the report is about: its lines stand out.
-const OURS: &str = "son7shop";
+pub(super) const OURS: &str = "son7shop";
 
 /// Everything that a report says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use super::figure::Figures;
 use super::ratios::Ratio;
 use super::{Report, closed};
 use crate::lab::load::Pace;
-use crate::lab::summary::{Line, Point};
+use crate::lab::summary::Point;
 use crate::page::escape;
 use std::fmt::Write as _;
 
@@ -109,15 +109,15 @@ impl Report {
                     };
                     let _ = write!(table, "<td>{figure}");
                 }
-                let _ = write!(table, "<td>{}</tr>", self.promise(line));
+                let _ = write!(table, "<td>{}</tr>", self.promise_of(&line.backend));
             }
         }
         table.push_str("</tbody></table></div>");
         table
     }
 
-    fn promise(&self, line: &Line) -> &'static str {
-        self.outcome.backends.iter().find(|one| one.name == line.backend).map_or("", |one| one.promise.words())
+    pub(super) fn promise_of(&self, backend: &str) -> &'static str {
+        self.outcome.backends.iter().find(|one| one.name == backend).map_or("", |one| one.promise.words())
     }
 
     /// The ratios that were asked for.

@@ -6,6 +6,7 @@ use super::*;
 use crate::lab::backend::{Promise, Shelf};
 use crate::lab::load::{Costs, Counted, Load, Micros, Sale};
 use crate::lab::plan::small;
+use crate::lab::report::figure::Figures;
 use crate::lab::run::{About, PLANTED, Record};
 use crate::lab::verdict::Verdict;
 use crate::page::short;
@@ -135,4 +136,18 @@ fn nothing_is_drawn_for_what_was_not_measured() {
     assert!(graphs.iter().all(|(_, svg)| !svg.contains("mysql")));
     let headline = report.headline_graphs().unwrap();
     assert!(headline.iter().all(|(_, svg)| svg.contains("naive") && !svg.contains("dead")));
+}
+
+#[test]
+fn where_ours_sells_less_is_told() {
+    let table = |mut report: Report, sold: u64| {
+        report.outcome.records.push(record("faster", 20, 1, sold, 100_i64.saturating_sub_unsigned(sold)));
+        let report = Report::new(report.plan, report.outcome, Vec::new());
+        report.losses_table(&Figures::of(&report).unwrap())
+    };
+    // Ours sells 5 and 15 a second: 10, by the median. The naive one sells more and is wrong.
+    assert!(table(report(true), 20).contains("Nowhere"));
+    let told = table(report(true), 22);
+    assert!(told.contains("<td>faster<td>20<td>") && told.contains(">11.0</span>"), "{told}");
+    assert!(told.contains("<td>son7shop-http<td>") && !told.contains("naive"), "{told}");
 }
