@@ -86,6 +86,20 @@ pub struct Line {
     pub quantity: u64,
 }
 
+/// An accepted order, for whoever needs only its id.
+#[derive(Debug, Deserialize)]
+pub struct Placed {
+    /// Its id.
+    pub id: String,
+}
+
+/// A refusal, for whoever needs only its code.
+#[derive(Debug, Deserialize)]
+pub struct Problem {
+    /// The stable code.
+    pub code: String,
+}
+
 /// A sale's terms but for its window, which is always open here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sale {

@@ -5,9 +5,9 @@
 
 use super::check::{Outcome, Told};
 use crate::answer::Answer;
+use crate::api::{Placed, Problem};
 use crate::drive::{Failure, Then, Workload};
 use crate::request::Request;
-use serde::Deserialize;
 use std::time::Duration;
 
 /// Refusals that contention explains.
@@ -105,16 +105,6 @@ pub struct Buyers {
     pub told: Vec<Told>,
     /// What was asked again.
     pub again: AgainCounts,
-}
-
-#[derive(Deserialize)]
-struct Placed {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
 }
 
 impl Buyers {

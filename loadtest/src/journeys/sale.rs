@@ -4,7 +4,7 @@
 use super::ledger::{Ledger, Told as Count, percentile_ms};
 use super::thresholds::{Figures, Judged, judge};
 use crate::answer::Answer;
-use crate::api::{Admin, ApiError, Sale};
+use crate::api::{Admin, ApiError, Placed, Problem, Sale};
 use crate::contention::Target;
 use crate::contention::buyers::{REFUSALS, STILL_RUNNING};
 use crate::contention::check::{Evidence, Outcome, Told, Violation, check, sellable};
@@ -201,16 +201,6 @@ struct Crowd<'a> {
     /// Early orders that were acknowledged, by customer: they are demand, too.
     early_demand: Vec<usize>,
     sold_out: Option<Instant>,
-}
-
-#[derive(Deserialize)]
-struct Placed {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
 }
 
 impl Crowd<'_> {

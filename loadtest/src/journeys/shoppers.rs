@@ -4,11 +4,11 @@
 use super::ledger::{Ledger, Told};
 use super::scenario::{Scenario, Weights};
 use crate::answer::Answer;
+use crate::api::{Placed, Problem};
 use crate::drive::{Failure, Then, Workload};
 use crate::request::Request;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -134,16 +134,6 @@ pub struct Shoppers<'a> {
     pub ledger: Ledger,
     /// Acknowledged orders by id, if they are to be compared.
     pub orders: BTreeMap<String, Acknowledged>,
-}
-
-#[derive(Deserialize)]
-struct Placed {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
 }
 
 impl<'a> Shoppers<'a> {
