@@ -42,6 +42,10 @@ use tempfile::TempDir;
 
 /// How often a start is tried on another port, when somebody else took the free one.
 const STARTS: u32 = 3;
+/// Ports from here on are looked at, up to those that the kernel deals out to connections.
+const PORTS_FROM: u16 = 10_000;
+/// How many of them are looked at.
+const PORTS_TRIED: u32 = 100;
 /// How long a server may take to stop by itself.
 const STOP_LIMIT: Duration = Duration::from_mins(1);
 
@@ -264,9 +268,16 @@ impl Server {
     }
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that nobody listens on at this moment, and that nobody gets unasked: a server that is
+/// away for a while finds it again. (Of those that the kernel deals out, thousands of connections of other
+/// tests take one sooner or later.)
 fn free_port() -> Result<u16, ServerError> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(io("looking for a free port"))?;
+    let dealt_out = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let first: u16 = dealt_out.split_ascii_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0);
+    let bind = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port));
+    let asked = (0..PORTS_TRIED).filter(|_| first > PORTS_FROM);
+    let found = asked.map(|_| bind(rand::random_range(PORTS_FROM..first))).find_map(Result::ok);
+    let listener = found.map_or_else(|| bind(0), Ok).map_err(io("looking for a free port"))?;
     Ok(listener.local_addr().map_err(io("looking for a free port"))?.port())
 }
 
