@@ -21,8 +21,9 @@ pub use tally::{OpenCounts, Report, StatusCounts, percentile};
 
 use crate::answer::Answer;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, OnceLock};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 use tally::Tally;
 use worker::{Worker, WorkerError};
@@ -160,6 +161,9 @@ struct Shared<'a> {
     times: OnceLock<Times>,
     /// A thread could not open its share: nobody runs.
     broken: AtomicBool,
+    /// Threads that have ended; each wakes the one that waits for them.
+    ended: AtomicUsize,
+    waits: Thread,
 }
 
 /// The run's times; the same for all threads.
@@ -195,8 +199,14 @@ pub fn run<W: Workload>(plan: &Plan, workloads: Vec<W>, probe: &mut dyn Probe) -
     if plan.connections == 0 || plan.threads == 0 || workloads.len() != plan.threads || !rate_is_sound {
         return Err(DriveError::EmptyPlan);
     }
-    let shared =
-        Shared { plan, gate: Barrier::new(plan.threads + 1), times: OnceLock::new(), broken: AtomicBool::new(false) };
+    let shared = Shared {
+        plan,
+        gate: Barrier::new(plan.threads + 1),
+        times: OnceLock::new(),
+        broken: AtomicBool::new(false),
+        ended: AtomicUsize::new(0),
+        waits: std::thread::current(),
+    };
     std::thread::scope(|scope| {
         let threads: Vec<_> = workloads
             .into_iter()
@@ -216,10 +226,9 @@ pub fn run<W: Workload>(plan: &Plan, workloads: Vec<W>, probe: &mut dyn Probe) -
         if shared.broken.load(Ordering::Acquire) {
             // The threads' errors say why.
         } else if let Some(closes) = times.closes {
-            let is_done = || threads.iter().all(std::thread::ScopedJoinHandle::is_finished);
-            sleep_until(times.opens, is_done);
+            shared.sleep_until(times.opens);
             probe.window_opened();
-            sleep_until(closes, is_done);
+            shared.sleep_until(closes);
             probe.window_closed();
         } else {
             probe.window_opened();
@@ -249,6 +258,7 @@ pub fn run<W: Workload>(plan: &Plan, workloads: Vec<W>, probe: &mut dyn Probe) -
 
 /// One thread's share: the connections whose number leaves its index when divided by the threads.
 fn drive<W: Workload>(shared: &Shared<'_>, index: usize, workload: W) -> Result<(Tally, W), DriveError> {
+    let _ending = Ending(shared);
     let worker = Worker::open(shared.plan, index, workload);
     if worker.is_err() {
         shared.broken.store(true, Ordering::Release);
@@ -269,14 +279,26 @@ fn drive<W: Workload>(shared: &Shared<'_>, index: usize, workload: W) -> Result<
     worker.run(times).map_err(DriveError::Watch)
 }
 
-/// Sleeps until then, or until the threads have nothing more to do.
-fn sleep_until(when: Instant, is_done: impl Fn() -> bool) {
-    loop {
-        let left = when.saturating_duration_since(Instant::now());
-        if left.is_zero() || is_done() {
-            return;
+/// Says that a thread has ended, however it did.
+struct Ending<'a>(&'a Shared<'a>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Release);
+        self.0.waits.unpark();
+    }
+}
+
+impl Shared<'_> {
+    /// Sleeps until then, or until the threads have nothing more to do.
+    fn sleep_until(&self, when: Instant) {
+        loop {
+            let left = when.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.ended.load(Ordering::Acquire) == self.plan.threads {
+                return;
+            }
+            std::thread::park_timeout(left);
         }
-        std::thread::sleep(left.min(LOOK_EVERY));
     }
 }
 

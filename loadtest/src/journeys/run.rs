@@ -19,8 +19,6 @@ use std::time::{Duration, Instant};
 const PRICE: i64 = 10_000;
 /// Looks at the server in a run, about; at least a tenth of a second apart.
 const LOOKS: f64 = 200.0;
-/// How often whoever waits looks whether it is over.
-const TICK: Duration = Duration::from_millis(50);
 
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +114,7 @@ fn load(shared: &Shared<'_>, target: &Target, own: Option<(u32, PathBuf)>) -> Re
             let mut samples = vec![sampler.look()];
             let mut next = shared.start + every;
             while !over.load(Ordering::Acquire) {
-                std::thread::sleep(next.saturating_duration_since(Instant::now()).min(TICK));
+                std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
                 if Instant::now() >= next {
                     samples.push(sampler.look());
                     next += every;
@@ -126,6 +124,7 @@ fn load(shared: &Shared<'_>, target: &Target, own: Option<(u32, PathBuf)>) -> Re
         });
         let driven = drive::run(&plan, shoppers, &mut ());
         over.store(true, Ordering::Release);
+        looks.thread().unpark();
         // A look that panicked leaves no samples; what needs them is then not measured.
         (driven, looks.join().unwrap_or_default())
     });

@@ -12,14 +12,13 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Barrier, OnceLock};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// Stack of a buying thread, in bytes; thousands of them must fit.
 const STACK_BYTES: usize = 256 << 10;
 /// Longer attempts are recorded as this.
 const LATENCY_NANOS_MAX: u64 = 120_000_000_000;
-/// How often it is looked whether the shelf is empty.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// Stocks up, lets the threads buy, and looks at the shelf. Ends by itself a little after
 /// the load's time.
@@ -43,10 +42,12 @@ fn stock_up_and_sell<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::R
 
 /// What all threads of a run share.
 struct Run {
+    threads: usize,
     phase: AtomicU8,
     broken: AtomicBool,
-    /// Threads that are done by themselves.
+    /// Threads that are done by themselves; the last of them wakes `waits`.
     done: AtomicUsize,
+    waits: Thread,
     /// Waited at twice: when everybody has a till, and when the clock starts.
     start: Barrier,
     /// When the first attempt of an open loop is due.
@@ -75,9 +76,11 @@ const OVER: u8 = 2;
 
 fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tally, Duration, Reading, Reading)> {
     let run = Run {
+        threads: load.threads,
         phase: AtomicU8::new(WARMING_UP),
         broken: AtomicBool::new(false),
         done: AtomicUsize::new(0),
+        waits: std::thread::current(),
         start: Barrier::new(load.threads + 1),
         first_due: OnceLock::new(),
         next: AtomicU64::new(0),
@@ -124,8 +127,12 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
             }
             Pace::Open { .. } => run.pause(window.saturating_sub(began.elapsed())),
             Pace::SellOut { .. } => {
-                while run.done.load(Ordering::Relaxed) < load.threads && began.elapsed() < window && !run.is_broken() {
-                    run.pause(LOOK);
+                while run.done.load(Ordering::Acquire) < load.threads && !run.is_broken() {
+                    let left = window.saturating_sub(began.elapsed());
+                    if left.is_zero() {
+                        break;
+                    }
+                    std::thread::park_timeout(left);
                 }
             }
         }
@@ -192,7 +199,9 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
                 left = !attempt.as_ref().is_ok_and(|attempt| attempt.bought == Bought::SoldOut);
                 tally.count(attempt, began.elapsed(), Counts::Fully);
             }
-            run.done.fetch_add(1, Ordering::Relaxed);
+            if run.done.fetch_add(1, Ordering::AcqRel) + 1 == run.threads {
+                run.waits.unpark();
+            }
         }
     }
     Ok(tally)
