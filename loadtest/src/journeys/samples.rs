@@ -123,6 +123,8 @@ mod tests {
         samples.extend((2..=10).map(|n| f64::from(n) * 100.0).map(|at| sample(at, 600.0 + at / 100.0)));
         assert!((memory_growth_per_hour(&samples).unwrap() - 36.0).abs() < 1e-6);
         assert_eq!(memory_growth_per_hour(&samples[..2]), None);
+        // Two looks after warming up are a line through anything.
+        assert_eq!(memory_growth_per_hour(&samples[samples.len() - 2..]), None);
         assert_eq!(memory_growth_per_hour(&[]), None);
     }
 
@@ -130,5 +132,6 @@ mod tests {
     fn lag_is_a_time_only_at_a_speed() {
         assert_eq!(time_for(100.0, 50.0), Some(2.0));
         assert_eq!((time_for(0.0, 0.0), time_for(1.0, 0.0)), (Some(0.0), None));
+        assert_eq!(time_for(1.0, f64::INFINITY), None);
     }
 }
