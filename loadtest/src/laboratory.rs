@@ -255,10 +255,12 @@ mod tests {
     #[test]
     fn a_server_elsewhere_needs_a_flag_and_a_password_is_not_told() {
         let parsed = |line: &[&str]| Line::try_parse_from(line).unwrap().args.check_addresses();
-        let elsewhere = "--mysql-url=mysql://me:secret@10.0.0.1/lab";
-        let error = parsed(&["lab", elsewhere]).unwrap_err().to_string();
-        assert!(error.contains("10.0.0.1") && !error.contains("secret"), "{error}");
-        assert!(parsed(&["lab", elsewhere, "--beyond-loopback"]).is_ok());
+        for (flag, scheme) in [("mariadb", "mysql"), ("mysql", "mysql"), ("redis", "redis")] {
+            let elsewhere = format!("--{flag}-url={scheme}://me:secret@10.0.0.1/0");
+            let error = parsed(&["lab", &elsewhere]).unwrap_err().to_string();
+            assert!(error.contains("10.0.0.1") && !error.contains("secret"), "{error}");
+            assert!(parsed(&["lab", &elsewhere, "--beyond-loopback"]).is_ok());
+        }
         assert!(parsed(&["lab", "--redis-url=redis://127.0.0.1:6379"]).is_ok());
         assert!(parsed(&["lab", "--redis-url=secret", "--beyond-loopback"]).is_err());
     }

@@ -123,12 +123,30 @@ mod tests {
         samples.extend((2..=10).map(|n| f64::from(n) * 100.0).map(|at| sample(at, 600.0 + at / 100.0)));
         assert!((memory_growth_per_hour(&samples).unwrap() - 36.0).abs() < 1e-6);
         assert_eq!(memory_growth_per_hour(&samples[..2]), None);
+        // Two looks after warming up are a line through anything.
+        assert_eq!(memory_growth_per_hour(&samples[samples.len() - 2..]), None);
         assert_eq!(memory_growth_per_hour(&[]), None);
+    }
+
+    #[test]
+    fn a_journal_is_as_large_as_the_segments_of_all_its_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("partition-0");
+        std::fs::create_dir(&below).unwrap();
+        for (path, bytes) in
+            [(below.join("1.segment"), 3), (below.join("2.segment"), 40), (below.join("snapshot"), 500)]
+        {
+            std::fs::write(path, vec![0; bytes]).unwrap();
+        }
+        std::fs::write(folder.path().join("0.segment"), [0; 6]).unwrap();
+        assert_eq!(segment_bytes(folder.path()), 49);
+        assert_eq!(segment_bytes(&below.join("no-such")), 0);
     }
 
     #[test]
     fn lag_is_a_time_only_at_a_speed() {
         assert_eq!(time_for(100.0, 50.0), Some(2.0));
         assert_eq!((time_for(0.0, 0.0), time_for(1.0, 0.0)), (Some(0.0), None));
+        assert_eq!(time_for(1.0, f64::INFINITY), None);
     }
 }

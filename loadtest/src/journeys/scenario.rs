@@ -262,12 +262,28 @@ mod tests {
         check("seconds = 1.0", &think.replace("constant", "normal"), "unknown variant `normal`");
         let uniform = "seconds = 1.0\nthink = { distribution = \"uniform\", min_ms = 3.0, max_ms = 2.0 }";
         check("seconds = 1.0", uniform, "load.think.min_ms = 3");
+        let exponential = "seconds = 1.0\nthink = { distribution = \"exponential\", mean_ms = -1.0 }";
+        check("seconds = 1.0", exponential, "load.think.mean_ms = -1");
+        check("seconds = 1.0", &uniform.replace("2.0", "nan"), "load.think.max_ms = NaN");
+        check("seconds = 1.0", "seconds = 1.0\nper_second = 1.0\nramp_seconds = 0.5", "not together");
         check("order = 1.0", "order = -1.0", "weights.order = -1");
+        for name in ["list", "product", "own_orders", "cancel", "confirm"] {
+            check("order = 1.0", &format!("order = 1.0\n{name} = -1.0"), &format!("weights.{name} = -1"));
+        }
         check("order = 1.0", "order = 0.0", "weights = all 0");
         check("order = 1.0", "cancel = 1.0", "weights = all 0");
         check("order = 1.0", "pay = 1.0", "unknown field `pay`");
         check("count = 1", "count = 0", "products.count = 0");
         check("units = 5", "units = 5\nquantity_max = 0", "products.quantity_max = 0");
+        // And what is too much.
+        check("shoppers = 2", "shoppers = 20001", "load.shoppers = 20001");
+        check("seconds = 1.0", "seconds = 86401.0", "load.seconds = 86401");
+        check("seconds = 1.0", "seconds = 1.0\nper_second = 1000001.0", "load.per_second = 1000001");
+        check("seconds = 1.0", "seconds = 1.0\npatience_seconds = 3601.0", "load.patience_seconds = 3601");
+        check("seconds = 1.0", &think.replace("1.0 }", "3600001.0 }"), "load.think.ms = 3600001");
+        check("count = 1", "count = 10001", "products.count = 10001");
+        check("units = 5", "units = 1000000000001", "products.units = 1000000000001");
+        check("units = 5", "units = 5\nquantity_max = 100001", "products.quantity_max = 100001");
         check("units = 5", "units = 5\n[thresholds]\nspeed_max = 1", "thresholds.speed_max = 1");
         check("units = 5", "units = 5\n[thresholds]\nerrors_max = nan", "thresholds.errors_max = NaN");
     }

@@ -192,12 +192,14 @@ mod tests {
     use crate::lab::load::{Costs, Counted};
     use crate::lab::plan::small;
     use crate::lab::verdict::Verdict;
+    use std::sync::atomic::AtomicUsize;
 
     /// Sells what it is told to; keeps up with so many attempts a second.
     struct Fake {
         name: &'static str,
         keeps_up_with: f64,
         breaks_at_threads: usize,
+        sales: AtomicUsize,
     }
 
     impl Contender for Fake {
@@ -216,8 +218,10 @@ mod tests {
         fn sell(&self, load: &Load) -> anyhow::Result<Sale> {
             assert!(self.name != "mad", "on purpose");
             anyhow::ensure!(load.threads < self.breaks_at_threads, "out of order");
+            // The first round has six.
+            let has_recovered = self.sales.fetch_add(1, Ordering::Relaxed) >= 5 && self.name == "recovers";
             let dropped = match load.pace {
-                Pace::Open { per_second, .. } if per_second > self.keeps_up_with => 1_000,
+                Pace::Open { per_second, .. } if per_second > self.keeps_up_with && !has_recovered => 1_000,
                 _ => 0,
             };
             let counted = Counted { seconds: 1.0, sold: 1, sold_in_all: 1, dropped, ..Counted::default() };
@@ -227,7 +231,7 @@ mod tests {
     }
 
     fn fake(name: &'static str, keeps_up_with: f64, breaks_at_threads: usize) -> Box<dyn Contender> {
-        Box::new(Fake { name, keeps_up_with, breaks_at_threads })
+        Box::new(Fake { name, keeps_up_with, breaks_at_threads, sales: AtomicUsize::new(0) })
     }
 
     fn of<'a>(outcome: &'a Outcome, name: &'a str) -> impl Iterator<Item = &'a Record> {
@@ -238,16 +242,18 @@ mod tests {
     fn every_step_has_its_record_and_the_planted_backend_takes_part() {
         let mut said = 0;
         let plan = small();
-        let contenders = [fake("slow", 100.0, 1_000), fake("fast", 1e9, 1_000)];
+        let contenders = [fake("slow", 100.0, 1_000), fake("fast", 1e9, 1_000), fake("recovers", 100.0, 1_000)];
         let outcome = run(&plan, &contenders, &AtomicBool::new(false), &mut |progress| said = progress.done).unwrap();
         assert!(outcome.is_whole && outcome.broke.is_empty());
-        assert_eq!(said, 3 * 2 * 6);
+        assert_eq!(said, 4 * 2 * 6);
         assert_eq!(of(&outcome, "fast").count(), 2 * 6);
         // The rate that is too much is the last that it is tried at, in each round.
         assert_eq!(of(&outcome, "slow").count(), 2 * 5);
+        // What was too much in one round is tried in the next.
+        assert_eq!(of(&outcome, "recovers").count(), 5 + 6);
         assert!(of(&outcome, PLANTED).any(|record| !record.sale.verdict.is_right()));
         let names: Vec<_> = outcome.backends.iter().map(|one| one.name.as_str()).collect();
-        assert_eq!(names, [PLANTED, "slow", "fast"]);
+        assert_eq!(names, [PLANTED, "slow", "fast", "recovers"]);
         assert_eq!(outcome.backends[1].settings, [("pool".to_owned(), "3".to_owned())]);
     }
 
@@ -261,6 +267,18 @@ mod tests {
         assert!(outcome.broke[0].why.contains("panicked") && outcome.broke[1].why.contains("out of order"));
         assert_eq!(of(&outcome, "weak").count(), 1);
         assert_eq!(of(&outcome, "strong").count(), 2 * 6);
+    }
+
+    #[test]
+    fn a_few_dropped_attempts_are_not_too_much() {
+        let at = |dropped| {
+            let load = Load { threads: 1, units: 1, pace: Pace::Open { per_second: 200.0, window_seconds: 0.5 } };
+            let verdict = Verdict { wrong_units: 0, oversold: 0, missing_orders: 0, unknown: 0 };
+            let counted = Counted { dropped, ..Counted::default() };
+            let sale = Sale { counted, costs: Costs::default(), verdict };
+            dropped_at(&Record { backend: String::new(), round: 1, load, sale })
+        };
+        assert_eq!((at(5), at(6)), (None, Some(200.0)));
     }
 
     #[test]

@@ -65,7 +65,9 @@ fn a_closed_loop_counts_its_window_and_judges_the_whole_run() {
     let backend = Plain::new(Duration::from_micros(100), u64::MAX);
     let sale = sell(&backend, &Load { threads: 8, units: 1_000_000, pace }).unwrap();
     let Sale { counted, verdict, .. } = sale;
-    assert!(counted.sold > 0 && counted.sold < counted.sold_in_all, "{counted:?}");
+    assert!(counted.sold > 0, "{counted:?}");
+    // Each of the eight may have ended one after the window: what is more than that is the warm-up.
+    assert!(counted.sold_in_all - counted.sold > 8, "{counted:?}");
     assert_eq!((counted.refused, counted.failed, counted.dropped), (0, 0, 0));
     assert_eq!(counted.retries, counted.sold);
     assert!(counted.micros.unwrap().p50 >= 100.0 && verdict.is_right(), "{counted:?} {verdict:?}");
@@ -104,9 +106,11 @@ fn an_open_loop_counts_what_it_could_not_send() {
 
 #[test]
 fn an_open_loop_that_keeps_up_drops_nothing() {
-    let pace = Pace::Open { per_second: 200.0, window_seconds: 0.2 };
+    let pace = Pace::Open { per_second: 40.0, window_seconds: 1.0 };
     let sale = sell(&Plain::new(Duration::ZERO, u64::MAX), &Load { threads: 4, units: 1_000, pace }).unwrap();
     assert_eq!(sale.counted.sold + sale.counted.dropped, 40);
+    // None, on a machine that does not stand still as the window closes.
+    assert!(sale.counted.dropped < 10, "{:?}", sale.counted);
 }
 
 #[test]
@@ -115,6 +119,7 @@ fn errors_are_failures_and_their_outcome_is_unknown() {
     let sale = sell(&Plain::new(Duration::from_micros(50), 10), &Load { threads: 2, units: 1_000, pace }).unwrap();
     assert_eq!(sale.counted.sold_in_all, 10);
     assert!(sale.counted.unknown_in_all > 0);
+    assert!(sale.counted.failed > 0 && sale.counted.refused == 0, "{:?}", sale.counted);
     assert_eq!(sale.counted.first_failure.as_deref(), Some("broken"));
 }
 

@@ -76,19 +76,31 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::load::Costs;
     use crate::lab::report::tests::record;
 
     #[test]
     fn a_row_has_every_column_and_what_is_not_known_is_blank() {
         let mut odd = record("a,b", 20, 1, 0, 100);
         odd.load.pace = Pace::Open { per_second: 300.0, window_seconds: 1.0 };
-        let csv = csv(&[record("naive", 20, 1, 11, 94), odd]);
+        let counted = &mut odd.sale.counted;
+        (counted.refused, counted.failed, counted.dropped, counted.retries) = (1, 2, 3, 4);
+        (odd.sale.verdict.missing_orders, odd.sale.verdict.unknown) = (-6, 7);
+        odd.sale.costs = Costs {
+            backend_cpu_micros: Some(8.0),
+            buyers_cpu_micros: Some(9.0),
+            syncs: Some(10.0),
+            disk_flushes: Some(11.0),
+        };
+        let csv = csv(&[record("naive", 20, 1, 11, 94), odd, record("a\"b", 20, 1, 11, 94)]);
         let lines: Vec<&str> = csv.lines().collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
         assert!(lines[0].starts_with("backend,round,pace,") && lines[0].ends_with(",syncs,disk_flushes"));
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
         let naive = "naive,1,closed,20,,100,2.000,11,5.500,0,0,0,0,1500.000,2.000,3.000,4.000,5.000,5,0,0,0,,,,";
         assert_eq!(lines[1], naive);
-        assert_eq!(lines[2], "\"a,b\",1,open,20,300.000,100,2.000,0,0.000,0,0,0,0,,,,,,0,0,0,0,,,,");
+        let odd = "\"a,b\",1,open,20,300.000,100,2.000,0,0.000,1,2,3,4,,,,,,0,0,-6,7,8.000,9.000,10.000,11.000";
+        assert_eq!(lines[2], odd);
+        assert!(lines[3].starts_with("\"a\"\"b\",1,"), "{}", lines[3]);
     }
 }

@@ -192,8 +192,8 @@ mod tests {
     #[test]
     fn a_floor_is_judged_by_the_median_of_the_rounds_own_ratios() {
         for (sold, median, verdict) in [
-            // The medians of both would give 30 ÷ 6 = 5.
-            (&[(60, 10), (30, 6), (10, 1)][..], Some(6.0), Held::Held),
+            // The medians of both would give 30 ÷ 6 = 5, as would the first round.
+            (&[(30, 6), (60, 10), (10, 1)][..], Some(6.0), Held::Held),
             (&[(40, 1)], Some(40.0), Held::AimReached),
             (&[(100, 10)], Some(10.0), Held::AimReached),
             (&[(49, 10)], Some(4.9), Held::Missed),
@@ -204,9 +204,11 @@ mod tests {
         ] {
             let both = |(round, (ours, other)): (usize, &(u64, u64))| {
                 let of = |name, sold| record(name, 20, round + 1, sold, 0);
-                // With fewer threads it is not compared.
+                // With fewer threads, or in an open loop, it is not compared.
                 let few = record(HTTP_POOL, 1, round + 1, 9_999, 0);
-                [of(HTTP_POOL, *ours), of("mariadb-procedure", *other), few]
+                let mut open = of(HTTP_POOL, 9_999);
+                open.load.pace = Pace::Open { per_second: 1.0, window_seconds: 1.0 };
+                [few, open, of(HTTP_POOL, *ours), of("mariadb-procedure", *other)]
             };
             let records: Vec<Record> = sold.iter().enumerate().flat_map(both).collect();
             let ratios = Ratios::of(&small(), &records);
@@ -243,9 +245,20 @@ mod tests {
         let mut ratios = Ratios::of(&small(), std::slice::from_ref(&right));
         assert!(ratios.wrong_units_of_ours == Some(0) && !ratios.ours_is_wrong());
         // One of either sign: they do not make up for each other.
-        let wrong = [record(IN_PROCESS, 1, 1, 10, 92), right, record(HTTP, 20, 2, 10, 89)];
+        let mut unwritten = right.clone();
+        unwritten.sale.verdict.missing_orders = 4;
+        let mut explained = record(HTTP, 1, 1, 10, 89);
+        explained.sale.verdict.unknown = 1;
+        let oversold = record(HTTP, 1, 1, 101, -1);
+        let more = [unwritten, explained, oversold];
+        let wrong =
+            [vec![record(IN_PROCESS, 1, 1, 10, 92), right, record(HTTP, 20, 2, 10, 89)], more.to_vec()].concat();
         ratios = Ratios::of(&small(), &wrong);
-        assert_eq!((ratios.wrong_units_of_ours, ratios.records_of_ours, ratios.sold_by_ours), (Some(3), 3, 30));
+        assert_eq!(
+            (ratios.wrong_units_of_ours, ratios.records_of_ours, ratios.sold_by_ours),
+            (Some(3 + 4 + 1), 6, 151)
+        );
+        assert_eq!(ratios.unknown_of_ours, 1);
         assert!(ratios.ours_is_wrong());
     }
 }

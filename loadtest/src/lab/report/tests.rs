@@ -140,14 +140,39 @@ fn nothing_is_drawn_for_what_was_not_measured() {
 
 #[test]
 fn where_ours_sells_less_is_told() {
-    let table = |mut report: Report, sold: u64| {
-        report.outcome.records.push(record("faster", 20, 1, sold, 100_i64.saturating_sub_unsigned(sold)));
+    let table = |more: Record| {
+        let mut report = report(true);
+        report.outcome.records.push(more);
         let report = Report::new(report.plan, report.outcome, Vec::new());
         report.losses_table(&Figures::of(&report).unwrap())
     };
-    // Ours sells 5 and 15 a second: 10, by the median. The naive one sells more and is wrong.
-    assert!(table(report(true), 20).contains("Nowhere"));
-    let told = table(report(true), 22);
+    let right = |backend: &str, threads: usize, sold: u64| record(backend, threads, 1, sold, 100 - sold.cast_signed());
+    // With 20 threads ours sells 5 and 15 a second: 10, by the median.
+    let told = table(right("faster", 20, 22));
     assert!(told.contains("<td>faster<td>20<td>") && told.contains(">11.0</span>"), "{told}");
     assert!(told.contains("<td>son7shop-http<td>") && !told.contains("naive"), "{told}");
+    // With one it sells 5.
+    let told = table(right("faster", 1, 12));
+    assert!(told.contains("<td>faster<td>1<td>") && !told.contains("<td>20<td>"), "{told}");
+    // The best of ours counts.
+    let told = table(right("son7shop-http-pool", 1, 20));
+    assert!(told.contains("Nowhere"), "{told}");
+    let mut two = report(true);
+    two.outcome.records.extend([right("son7shop-http-pool", 20, 60), right("faster", 20, 22)]);
+    let two = Report::new(two.plan, two.outcome, Vec::new());
+    assert!(two.losses_table(&Figures::of(&two).unwrap()).contains("Nowhere"));
+    let mut open = right("faster", 20, 90);
+    open.load.pace = Pace::Open { per_second: 300.0, window_seconds: 1.0 };
+    for not_more in [
+        right("faster", 20, 20),
+        // It sells more, and wrongly.
+        record("careless", 20, 1, 80, 90),
+        right(PLANTED, 1, 90),
+        open,
+        // Nothing of ours in its buyers' process was measured.
+        right("mutex-sync-each", 20, 80),
+    ] {
+        let told = table(not_more.clone());
+        assert!(told.contains("Nowhere"), "{}: {told}", not_more.backend);
+    }
 }

@@ -50,6 +50,7 @@ fn a_server_that_cannot_be_reached_leaves_its_backends_blank_with_the_reason() {
 fn a_given_redis_is_left_as_it_is_and_what_it_does_not_promise_is_missing() {
     let server = Server::start(crate::servers::Kind::Redis, &["--appendonly", "no"]).unwrap();
     let stop = AtomicBool::new(false);
+    let before = crate::lab::backends::redis::Store::open(&server.url(), None).unwrap();
     let mut given = wanted("redis-lua", &stop);
     given.redis_url = Some(server.url());
     let roster = find(&given, &mut |_| {});
@@ -59,6 +60,9 @@ fn a_given_redis_is_left_as_it_is_and_what_it_does_not_promise_is_missing() {
     let settings = roster.contenders[0].settings();
     assert!(settings.contains(&("appendonly".to_owned(), "no".to_owned())), "{settings:?}");
     assert!(why(&roster, "redis-lua-always").contains("changes no setting"));
+    // As the server itself says afterwards.
+    let after = crate::lab::backends::redis::Store::open(&server.url(), None).unwrap();
+    assert_eq!(after.settings(), before.settings());
     assert!(why(&roster, "redis-lua-everysec").contains("in memory only"));
 }
 

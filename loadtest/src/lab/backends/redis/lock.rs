@@ -319,6 +319,7 @@ mod tests {
         let store = Store::open(&server.url(), server.pid()).unwrap();
         let lock = Lock::connect(&store, Lease::REDISSON, 8).unwrap();
         let (sum, woken) = (Mutex::new(0), AtomicU64::new(0));
+        let began = Instant::now();
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -333,5 +334,7 @@ mod tests {
         });
         assert_eq!(*sum.lock().unwrap(), 400);
         assert!(woken.into_inner() > 0, "nobody was woken");
+        // Whoever is not woken waits so long, each time.
+        assert!(began.elapsed() < LOOK, "somebody slept through a message: {:?}", began.elapsed());
     }
 }
