@@ -17,6 +17,9 @@ pub enum IdError {
     /// The text has a character outside the id's alphabet.
     #[error("may hold only ASCII letters, digits and '{0}'")]
     Alphabet(&'static str),
+    /// The text has a character that is not visible ASCII.
+    #[error("may hold only visible ASCII characters")]
+    NotVisible,
     /// The text is not 32 hexadecimal digits grouped as a UUID.
     #[error("must be a UUID as given when the order was placed")]
     NotAnOrderId,

@@ -20,6 +20,7 @@ mod map;
 mod money;
 mod order;
 mod partition;
+pub mod payment;
 mod product;
 mod refusal;
 mod routing;

@@ -1,0 +1,1 @@
+//! The Kakao Pay sandbox.
