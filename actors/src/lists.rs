@@ -88,6 +88,7 @@ mod tests {
             placed_at: Time(placed_at),
             deadline: Time(placed_at + 10),
             ended_at: None,
+            payment: None,
             lsn: Lsn(lsn),
         }
     }

@@ -23,10 +23,17 @@ pub fn asks(event: &Event) -> Vec<(PartitionId, Command)> {
                 (part.partition, Command::HoldPart(PartHold { order, customer, lines, deadline: *deadline }))
             })
             .collect(),
-        Event::OrderConfirmed(ended) => to_all(ended, |order| Command::ConfirmPart { order }),
+        Event::OrderConfirmed(ended) | Event::PaymentCaptured { ended, .. } => {
+            to_all(ended, |order| Command::ConfirmPart { order })
+        }
         Event::OrderRefused(ended) | Event::OrderExpired(ended) | Event::OrderCancelled { ended, .. } => {
             to_all(ended, |order| Command::ReleasePart { order })
         }
+        Event::RefundDone { order, refund, elsewhere, parts, .. } => {
+            let restock = || Command::RestockPart { order: *order, refund: *refund, lines: elsewhere.clone() };
+            parts.iter().map(|part| (*part, restock())).collect()
+        }
+        Event::OperatorActed { effect, .. } => asks(effect),
         _ => Vec::new(),
     }
 }

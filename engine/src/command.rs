@@ -5,8 +5,10 @@ use crate::event::Lines;
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::money::Won;
 use crate::order::PricedLine;
+use crate::payment::{Begun, Captured, GivenBack, Nonce, PaymentMethod, Proof, Why};
 use crate::product::SaleTerms;
 use crate::refusal::Refusal;
+use crate::step::{Call, StepRef};
 use crate::time::Time;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,82 @@ impl Requester {
             Self::Admin => true,
         }
     }
+}
+
+/// What came of a step's call, by the rules of [`crate::saga`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// The gateway has begun the attempt.
+    Ready(Box<Begun>),
+    /// The money was taken.
+    Captured(Box<Captured>),
+    /// Nothing was taken.
+    NotPaid {
+        /// Why.
+        why: Why,
+        /// What the gateway said.
+        answer: CompactString,
+    },
+    /// A look found nothing to do.
+    Looked {
+        /// What the gateway said.
+        answer: CompactString,
+    },
+    /// The first proof is not the gateway's.
+    WrongProof {
+        /// What the gateway said.
+        answer: CompactString,
+    },
+    /// The attempt's time at the gateway is over.
+    Lapsed,
+    /// What there is to give back.
+    Sized {
+        /// How much.
+        amount: Won,
+        /// What could be given back before it.
+        before: Won,
+    },
+    /// The money went back.
+    GaveBack(GivenBack),
+    /// Nothing is certain: another call, after a while; `None`: an operator must look.
+    Tried {
+        /// What was answered.
+        answer: CompactString,
+        /// The next call, and in how many milliseconds it is due.
+        next: Option<(Call, i64)>,
+    },
+}
+
+/// A request to give money back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundRequest {
+    /// The idempotency key.
+    pub key: RequestKey,
+    /// How much; `None`: what the lines cost, or all that is left where there are none.
+    pub amount: Option<Won>,
+    /// The units that it is about, one line for each product.
+    pub lines: Lines,
+    /// Whether the units are for sale again once it is done.
+    pub restock: bool,
+    /// Why.
+    pub reason: CompactString,
+}
+
+/// What an operator does about a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Try it again at once.
+    Retry,
+    /// Give it up: the order ends unpaid, and what is taken all the same goes back.
+    Compensate,
+    /// Say what the gateway did: the money was taken.
+    ResolvePaid(Box<Captured>),
+    /// Say what the gateway did: nothing was taken.
+    ResolveNotPaid,
+    /// Say what the gateway did: the money went back.
+    ResolveRefunded(GivenBack),
+    /// Say what the gateway did: the money did not go back and will not.
+    ResolveNotRefunded,
 }
 
 /// What somebody asks of an owner.
@@ -161,6 +239,70 @@ pub enum Command {
     ConfirmOrder {
         /// The order.
         order: OrderId,
+    },
+    /// Begin to pay an order.
+    StartPayment {
+        /// The order.
+        order: OrderId,
+        /// On whose behalf.
+        by: Requester,
+        /// How.
+        method: PaymentMethod,
+        /// The idempotency key.
+        key: RequestKey,
+        /// What the return addresses will carry; drawn by the caller.
+        nonce: Nonce,
+    },
+    /// Somebody came to an attempt's return address.
+    ReportReturn {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        attempt: u32,
+        /// What the address carried.
+        nonce: Nonce,
+        /// The proof that they brought; `None`: they came without paying.
+        proof: Option<Proof>,
+    },
+    /// Tell home what came of a step's call.
+    Report {
+        /// The order.
+        order: OrderId,
+        /// Which step.
+        step: StepRef,
+        /// The step as its participant saw it: a report of an older one changes nothing.
+        seen: Lsn,
+        /// What came of it.
+        report: Report,
+    },
+    /// Give money back.
+    RequestRefund {
+        /// The order.
+        order: OrderId,
+        /// What, why and under which key.
+        refund: Box<RefundRequest>,
+    },
+    /// Act on a step, as an operator.
+    Operate {
+        /// The order.
+        order: OrderId,
+        /// Which step.
+        step: StepRef,
+        /// What to do.
+        act: Act,
+        /// Who.
+        by: CustomerId,
+        /// Why.
+        reason: CompactString,
+    },
+    /// Put units of a part back for sale: home's order was refunded.
+    RestockPart {
+        /// The order.
+        order: OrderId,
+        /// The refund.
+        refund: u32,
+        /// The units; those of other partitions are passed over.
+        lines: Lines,
     },
     /// End the holds whose deadline has come.
     Tick,

@@ -8,7 +8,9 @@ use crate::command::{LineRequest, PartRequest};
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::money::Won;
 use crate::order::PricedLine;
+use crate::payment::{Begun, Captured, GivenBack, Nonce, PaymentMethod, Proof, Why};
 use crate::product::SaleTerms;
+use crate::step::{Call, StepRef};
 use crate::time::Time;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -143,6 +145,201 @@ pub enum Event {
     Forgotten {
         /// Everything that ended at or below this position.
         through: Lsn,
+    },
+    /// A customer began to pay; an attempt that waited for its shopper is superseded.
+    PaymentStarted {
+        /// The order.
+        order: OrderId,
+        /// The new attempt's number.
+        attempt: u32,
+        /// How it is paid.
+        method: PaymentMethod,
+        /// What it is to take: the order's total.
+        amount: Won,
+        /// The idempotency key.
+        key: RequestKey,
+        /// What its return addresses carry.
+        nonce: Nonce,
+    },
+    /// The gateway has begun the attempt: it waits for its shopper.
+    PaymentReady {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        attempt: u32,
+        /// What the gateway answered.
+        begun: Box<Begun>,
+    },
+    /// The shopper authorised the attempt. The hold is frozen until the gateway says what became of it.
+    PaymentAuthorised {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        attempt: u32,
+        /// What the shopper brought back.
+        proof: Proof,
+    },
+    /// The shopper came back without paying, or somebody says so: the gateway is asked.
+    PaymentHinted {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The gateway does not know the proof that came first; the next one counts, if there is one.
+    ProofRejected {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        attempt: u32,
+        /// What the gateway said.
+        answer: CompactString,
+        /// Whether there is another one to try; otherwise the attempt waits for its shopper again.
+        more: bool,
+    },
+    /// The money was taken, and with it the order is confirmed: its units are sold.
+    PaymentCaptured {
+        /// Which, and what is sold.
+        ended: Ended,
+        /// The attempt.
+        attempt: u32,
+        /// What was taken.
+        captured: Box<Captured>,
+    },
+    /// Money was taken that the order has no use for: it goes back.
+    PaymentCapturedLate {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        attempt: u32,
+        /// What was taken.
+        captured: Box<Captured>,
+        /// The number of the refund that this opens.
+        refund: u32,
+        /// Whether the order holds its units again, until its deadline.
+        held: bool,
+    },
+    /// Nothing was taken.
+    PaymentEnded {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        why: Why,
+        /// What the gateway said.
+        answer: CompactString,
+        /// When to look once more, where money may yet be taken.
+        look_at: Option<Time>,
+    },
+    /// A look at the attempt's standing found nothing to do.
+    PaymentLooked {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        attempt: u32,
+        /// What the gateway said.
+        answer: CompactString,
+    },
+    /// A call did not lead on.
+    StepTried {
+        /// The order.
+        order: OrderId,
+        /// Which step.
+        step: StepRef,
+        /// What was answered.
+        answer: CompactString,
+        /// The next call, and when it is due; `None`: parked.
+        next: Option<(Call, Time)>,
+    },
+    /// A parked or waiting step is tried again at once.
+    StepRetried {
+        /// The order.
+        order: OrderId,
+        /// Which step.
+        step: StepRef,
+        /// The call that is due now.
+        call: Call,
+    },
+    /// Money is to go back.
+    RefundRequested {
+        /// The order.
+        order: OrderId,
+        /// The refund's number.
+        refund: u32,
+        /// The attempt that took the money.
+        attempt: u32,
+        /// How much.
+        amount: Won,
+        /// What could be given back before it.
+        before: Won,
+        /// The units that it is about.
+        lines: Lines,
+        /// Whether they are for sale again once it is done.
+        restock: bool,
+        /// Why.
+        reason: CompactString,
+        /// The idempotency key.
+        key: RequestKey,
+    },
+    /// The gateway said how much there is to give back of money that came late.
+    RefundSized {
+        /// The order.
+        order: OrderId,
+        /// The refund.
+        refund: u32,
+        /// How much.
+        amount: Won,
+        /// What could be given back before it.
+        before: Won,
+    },
+    /// The money went back; an order of which nothing is left is refunded.
+    RefundDone {
+        /// The order.
+        order: OrderId,
+        /// The refund.
+        refund: u32,
+        /// The attempt that had taken the money.
+        attempt: u32,
+        /// What went back.
+        back: GivenBack,
+        /// Whether nothing is left of what the order was paid with.
+        all: bool,
+        /// Units of home's that are for sale again.
+        lines: Lines,
+        /// Units of other partitions that are for sale again.
+        elsewhere: Lines,
+        /// Those partitions.
+        parts: Vec<PartitionId>,
+    },
+    /// An operator found that the money did not go back and will not.
+    RefundRefused {
+        /// The order.
+        order: OrderId,
+        /// The refund.
+        refund: u32,
+    },
+    /// An operator acted on a step.
+    OperatorActed {
+        /// The order.
+        order: OrderId,
+        /// Which step.
+        step: StepRef,
+        /// Who.
+        by: CustomerId,
+        /// Why.
+        reason: CompactString,
+        /// What follows from it.
+        effect: Box<Event>,
+    },
+    /// Units of a part are for sale again.
+    PartRestocked {
+        /// The order.
+        order: OrderId,
+        /// The refund.
+        refund: u32,
+        /// What is for sale again here.
+        lines: Lines,
     },
 }
 

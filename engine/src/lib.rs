@@ -10,6 +10,7 @@
 //! same commands give the same events, byte for byte.
 
 mod arena;
+mod attempt;
 pub mod basket;
 mod command;
 mod event;
@@ -24,17 +25,23 @@ pub mod payment;
 mod product;
 mod refusal;
 mod routing;
+pub mod saga;
+mod step;
 mod time;
 
-pub use command::{Command, LineRequest, PartHold, PartRequest, PlaceOrder, Requester};
+pub use attempt::{
+    AttemptStatus, AttemptView, Entry, Happened, MAX_ATTEMPTS, MAX_REFUNDS, PaymentView, RefundStatus, RefundView,
+};
+pub use command::{Act, Command, LineRequest, PartHold, PartRequest, PlaceOrder, RefundRequest, Report, Requester};
 pub use event::{Ended, Event, Lines, Record, Role};
 pub use ids::{CustomerId, IdError, OrderId, PartitionId, RequestKey, Sku};
 pub use money::{CURRENCY, Won};
 pub use order::{OrderStatus, OrderView, PartStatus, PricedLine, PricedLines};
-pub use partition::{Answer, Decision, Outcome, Partition, PartitionImage};
+pub use partition::{Answer, Decision, ImageBeforePayments, Outcome, Partition, PartitionImage, Timeline};
 pub use product::{MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, ProductView, SaleTerms, Stock};
 pub use refusal::Refusal;
 pub use routing::{Basket, partition_of};
+pub use step::{Call, Participant, RefundWork, Step, StepClass, StepRef, StepState, Work};
 pub use time::Time;
 
 /// The position of an event in its partition's journal; the first event has LSN 1,

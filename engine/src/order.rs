@@ -1,6 +1,7 @@
 //! Orders as their owner keeps them.
 
 use crate::Lsn;
+use crate::attempt::PaymentView;
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::money::Won;
 use crate::time::Time;
@@ -21,9 +22,28 @@ pub enum OrderStatus {
     Cancelled,
     /// Ended by its deadline; its units were given back.
     Expired,
+    /// Its shopper is about to pay; units are set aside until the deadline.
+    Paying,
+    /// Its shopper authorised the payment; units are set aside until the gateway's answer,
+    /// whatever the clock says.
+    Approving,
+    /// All of its money was given back.
+    Refunded,
 }
 
 impl OrderStatus {
+    /// Every status.
+    pub const ALL: [Self; 8] = [
+        Self::Opening,
+        Self::Held,
+        Self::Confirmed,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Paying,
+        Self::Approving,
+        Self::Refunded,
+    ];
+
     /// The status as it stands in the API and in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -33,15 +53,16 @@ impl OrderStatus {
             Self::Confirmed => "confirmed",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::Paying => "paying",
+            Self::Approving => "approving",
+            Self::Refunded => "refunded",
         }
     }
 
     /// Reads [`OrderStatus::as_str`] back.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Opening, Self::Held, Self::Confirmed, Self::Cancelled, Self::Expired]
-            .into_iter()
-            .find(|status| status.as_str() == text)
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
     /// Whether anybody sees an order in this state.
@@ -53,7 +74,13 @@ impl OrderStatus {
     /// Whether units are still set aside for the order.
     #[must_use]
     pub const fn holds_units(self) -> bool {
-        matches!(self, Self::Opening | Self::Held)
+        matches!(self, Self::Opening | Self::Held | Self::Paying | Self::Approving)
+    }
+
+    /// Whether the clock ends the order's hold.
+    #[must_use]
+    pub const fn has_deadline(self) -> bool {
+        matches!(self, Self::Opening | Self::Held | Self::Paying)
     }
 }
 
@@ -176,6 +203,8 @@ pub struct OrderView {
     pub deadline: Time,
     /// When it was confirmed, cancelled or expired.
     pub ended_at: Option<Time>,
+    /// Its attempts and refunds, once there are any.
+    pub payment: Option<Box<PaymentView>>,
     /// The last event that changed it, in its home's journal.
     pub lsn: Lsn,
 }

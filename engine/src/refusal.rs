@@ -111,6 +111,54 @@ pub enum Refusal {
     /// The part was ended by home before it was asked for.
     #[error("the part was ended before it was asked for")]
     PartEnded,
+    /// The order costs nothing.
+    #[error("the order costs nothing; there is nothing to pay")]
+    NothingToPay,
+    /// The order had as many attempts at paying it as it may have.
+    #[error("the order was tried to pay {attempts} times; it may not be tried again")]
+    TooManyAttempts {
+        /// How many.
+        attempts: u32,
+    },
+    /// No gateway took money for the order, or all of it went back.
+    #[error("no money was taken for the order that could be given back")]
+    NothingToRefund,
+    /// A refund of the order is under way.
+    #[error("refund {refund} of the order is under way; one at a time")]
+    RefundUnderWay {
+        /// Which.
+        refund: u32,
+    },
+    /// The order had as many refunds as it may have.
+    #[error("the order was refunded {refunds} times; it may not be refunded again")]
+    TooManyRefunds {
+        /// How many.
+        refunds: u32,
+    },
+    /// More money than is left, or none.
+    #[error("{left} won are left to give back, {asked} were asked for")]
+    RefundOutOfRange {
+        /// Won that are left.
+        left: i64,
+        /// Won asked for.
+        asked: i64,
+    },
+    /// More units of a product than the order has left.
+    #[error("'{sku}' has {left} units left to refund, {asked} were asked for")]
+    UnitsOutOfRange {
+        /// The product.
+        sku: Sku,
+        /// Units that are left.
+        left: u32,
+        /// Units asked for.
+        asked: u32,
+    },
+    /// The order has no such step open.
+    #[error("the order has no such step open")]
+    NoSuchStep,
+    /// The step cannot be ended in this way.
+    #[error("this cannot be done about this step")]
+    WrongStep,
 }
 
 impl Refusal {

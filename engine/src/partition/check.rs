@@ -52,8 +52,12 @@ impl Partition {
         };
         for order in self.orders.iter() {
             match order.status {
-                OrderStatus::Opening | OrderStatus::Held => order.lines.iter().for_each(|line| add(line, true)),
-                OrderStatus::Confirmed => order.lines.iter().for_each(|line| add(line, false)),
+                OrderStatus::Opening | OrderStatus::Held | OrderStatus::Paying | OrderStatus::Approving => {
+                    order.lines.iter().for_each(|line| add(line, true));
+                }
+                OrderStatus::Confirmed | OrderStatus::Refunded => {
+                    self.sold_lines(order).for_each(|line| add(&line, false));
+                }
                 OrderStatus::Cancelled | OrderStatus::Expired => {}
             }
         }
@@ -79,7 +83,7 @@ impl Partition {
             if !found || led_to != Some(order.id) {
                 return Err(Violation::ExactlyOnce { order: order.id });
             }
-            if order.status.holds_units() && !ahead.contains(&(order.deadline, order.id)) {
+            if order.status.has_deadline() && !ahead.contains(&(order.deadline, order.id)) {
                 return Err(Violation::Deadlines { order: order.id });
             }
         }

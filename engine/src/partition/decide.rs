@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 const FORGET_AT_ONCE: usize = 4096;
 
 #[inline]
-fn accept(at: Time, event: Event, answer: Answer) -> Decision {
+pub(super) fn accept(at: Time, event: Event, answer: Answer) -> Decision {
     Decision::Accept(Record { at, event }, answer)
 }
 
@@ -49,6 +49,16 @@ impl Partition {
             Command::HoldPart(part) => self.hold_part(now, part),
             Command::ReleasePart { order } => self.release_part(now, *order),
             Command::ConfirmPart { order } => self.confirm_part(now, *order),
+            Command::StartPayment { order, by, method, key, nonce } => {
+                self.start_payment(now, *order, by, *method, *key, *nonce)
+            }
+            Command::ReportReturn { order, attempt, nonce, proof } => {
+                self.report_return(now, *order, *attempt, *nonce, proof.as_ref())
+            }
+            Command::Report { order, step, seen, report } => self.report(now, *order, *step, *seen, report),
+            Command::RequestRefund { order, refund } => self.request_refund(now, *order, refund),
+            Command::Operate { order, step, act, by, reason } => self.operate(now, *order, *step, act, by, reason),
+            Command::RestockPart { order, refund, lines } => self.restock_part(now, *order, *refund, lines),
             Command::Tick => Ok(Decision::Repeat(Answer::Done)),
             Command::Forget { stored, ended_by } => Ok(self.forget(now, *stored, *ended_by)),
         }
@@ -88,6 +98,7 @@ impl Partition {
             placed_at: now,
             deadline,
             ended_at: None,
+            payment: None,
             lsn: self.lsn.next(),
         };
         let (id, customer, key) = (place.id, place.customer.clone(), place.key);
@@ -161,7 +172,7 @@ impl Partition {
     fn cancel_order(&self, now: Time, id: OrderId, by: &Requester) -> Result<Decision, Refusal> {
         let order = self.require_order(id, by)?;
         match order.status {
-            OrderStatus::Held => {
+            OrderStatus::Held | OrderStatus::Paying => {
                 let role = if *by == Requester::Admin { Role::Admin } else { Role::Customer };
                 let view = self.ended_view(order, OrderStatus::Cancelled, now);
                 Ok(accept(now, Event::OrderCancelled { ended: self.end_of(order), by: role }, Answer::Order(view)))
@@ -275,7 +286,9 @@ impl Partition {
         let order = self.find_order(id).ok_or(Refusal::UnknownOrder { order: id })?;
         match order.status {
             OrderStatus::Opening => {}
-            OrderStatus::Held => return Ok(Decision::Repeat(Answer::Order(self.view(order)))),
+            OrderStatus::Held | OrderStatus::Paying | OrderStatus::Approving => {
+                return Ok(Decision::Repeat(Answer::Order(self.view(order))));
+            }
             status => return Err(Refusal::WrongState { status }),
         }
         let holds = |asked: &PartitionId| parts.iter().any(|(partition, _)| partition == asked);
@@ -355,10 +368,10 @@ impl Partition {
 
     /// The keys that [`Command::Forget`] would forget now.
     pub fn forgettable_keys(&self, stored: Lsn, ended_by: Time) -> Vec<[u8; 16]> {
-        let keys = self.forgettable(stored, ended_by).filter_map(|(_, _, gone)| match gone {
-            Gone::Order(id) => self.find_order(*id).map(|order| order.key.key),
+        let keys = self.forgettable(stored, ended_by).filter_map(|(_, lsn, gone)| match gone {
+            Gone::Order(id) => self.find_order(*id).filter(|order| order.lsn == *lsn).map(|order| order.key.key),
             Gone::Key(key) => Some(*key),
-            Gone::Part(_) | Gone::Refused(_) => None,
+            Gone::Part(_) | Gone::Refused(_) | Gone::Restocked(..) => None,
         });
         keys.collect()
     }
@@ -368,13 +381,13 @@ impl Partition {
         Ok(&self.products[at as usize])
     }
 
-    fn require_order(&self, id: OrderId, by: &Requester) -> Result<&Order, Refusal> {
+    pub(super) fn require_order(&self, id: OrderId, by: &Requester) -> Result<&Order, Refusal> {
         self.find_order(id)
             .filter(|order| order.status != OrderStatus::Opening && by.may_see(&order.customer))
             .ok_or(Refusal::UnknownOrder { order: id })
     }
 
-    fn end_of(&self, order: &Order) -> Ended {
+    pub(super) fn end_of(&self, order: &Order) -> Ended {
         Ended { id: order.id, lines: self.units(&order.lines), parts: order.asked().to_vec() }
     }
 
@@ -418,7 +431,7 @@ fn units_of(sku: &Sku, lines: &[LineRequest]) -> u32 {
 /// The order of `hold`, if it still holds units until that deadline.
 pub(super) fn holder<'a>(orders: &'a Arena<Order>, hold: &(Time, OrderId, u32)) -> Option<&'a Order> {
     let (deadline, id, at) = *hold;
-    orders.get(at).filter(|order| order.id == id && order.deadline == deadline && order.status.holds_units())
+    orders.get(at).filter(|order| order.id == id && order.deadline == deadline && order.status.has_deadline())
 }
 
 /// A copy; most orders have one line, and it needs no loop.

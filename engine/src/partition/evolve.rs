@@ -23,9 +23,11 @@ type InnerLines = SmallVec<[Line; 1]>;
 
 /// Where the units of an ended hold go.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Units {
+pub(super) enum Units {
     Back,
     Sold,
+    /// Sold units that are for sale again.
+    Restocked,
 }
 
 impl Partition {
@@ -34,7 +36,15 @@ impl Partition {
         self.lsn = self.lsn.next();
         let in_order = record.at >= self.time;
         self.time = self.time.max(record.at);
-        let fits = match &record.event {
+        let fits = self.apply(&record.event);
+        if !(fits && in_order) {
+            self.misfit = self.misfit.or(Some(self.lsn));
+        }
+    }
+
+    /// Applies `event` at the time and position that were set; whether it fitted.
+    pub(super) fn apply(&mut self, event: &Event) -> bool {
+        match event {
             Event::OrderPlaced { id, customer, key, lines, total, deadline } => {
                 self.place(*id, customer, *key, lines, *total, *deadline)
             }
@@ -65,9 +75,7 @@ impl Partition {
             Event::SaleSet { sku, terms, number } => self.begin_sale(sku, *terms, *number),
             Event::SaleDeleted { sku } => self.end_sale(sku),
             Event::Forgotten { through } => self.forget_through(*through),
-        };
-        if !(fits && in_order) {
-            self.misfit = self.misfit.or(Some(self.lsn));
+            payment => self.evolve_payment(payment),
         }
     }
 
@@ -180,17 +188,19 @@ impl Partition {
         fits
     }
 
-    fn end_order(&mut self, ended: &Ended, status: OrderStatus, to: Units) -> bool {
+    pub(super) fn end_order(&mut self, ended: &Ended, status: OrderStatus, to: Units) -> bool {
         let (now, lsn) = (self.time, self.lsn);
         let place = self.place_of(ended.id).and_then(|at| self.orders.get_mut(at));
-        let Some(order) = place.filter(|order| order.status == OrderStatus::Held) else { return false };
+        let holds = |order: &&mut Order| order.status.holds_units() && order.status != OrderStatus::Opening;
+        let Some(order) = place.filter(holds) else { return false };
         order.status = status;
         order.ended_at = now;
         order.lsn = lsn;
         self.open_holds -= 1;
         self.open_lines -= order.open_lines();
         let fits = move_units(&mut self.products, &order.customer, &order.lines, to);
-        self.ended.push_back((now, lsn, Gone::Order(ended.id)));
+        self.close_payment(ended.id, status);
+        self.over(ended.id);
         self.drop_ended_deadlines();
         fits
     }
@@ -269,7 +279,7 @@ impl Partition {
         self.find(sku).and_then(|at| self.products[at as usize].sale.take()).is_some()
     }
 
-    fn order_mut(&mut self, id: OrderId) -> Option<&mut Order> {
+    pub(super) fn order_mut(&mut self, id: OrderId) -> Option<&mut Order> {
         self.orders.get_mut(self.place_of(id)?)
     }
 
@@ -296,7 +306,7 @@ impl Partition {
     }
 
     /// Keeps the promise that the earliest deadline belongs to an order that holds units.
-    fn drop_ended_deadlines(&mut self) {
+    pub(super) fn drop_ended_deadlines(&mut self) {
         while let Some(Reverse(hold)) = self.deadlines.peek() {
             if holder(&self.orders, hold).is_some() {
                 return;
@@ -340,9 +350,15 @@ impl Partition {
     /// False if there was nothing to forget.
     fn forget_through(&mut self, through: Lsn) -> bool {
         let before = self.ended.len();
-        while let Some((_, _, gone)) = self.ended.pop_front_if(|(_, lsn, _)| *lsn <= through) {
+        while let Some((_, lsn, gone)) = self.ended.pop_front_if(|(_, lsn, _)| *lsn <= through) {
             match gone {
-                Gone::Order(id) => drop(self.remove_order(id)),
+                // One that something happened to since has ended again, and stands further back.
+                Gone::Order(id) if self.find_order(id).is_none_or(|order| order.lsn != lsn) => {}
+                Gone::Order(id) => {
+                    self.remove_order(id);
+                    self.payments.remove(&id);
+                }
+                Gone::Restocked(id, refund) => drop(self.restocked.remove(&(id, refund))),
                 Gone::Part(id) => drop(self.parts.remove(&id)),
                 Gone::Refused(id) => drop(self.refused.remove(&id)),
                 Gone::Key(key) => {
@@ -367,18 +383,19 @@ fn remove_key(
     keys.remove(hash_key(keys, key), has_key).map(KeyUse::at_place)
 }
 
-/// Moves the units of `lines` out of held. Units that go back no longer count in their
+/// Moves the units of `lines` out of held, or out of sold. Units that go back no longer count in their
 /// sale. False if they were not held.
-fn move_units(products: &mut [Product], customer: &CustomerId, lines: &[Line], to: Units) -> bool {
+pub(super) fn move_units(products: &mut [Product], customer: &CustomerId, lines: &[Line], to: Units) -> bool {
     let mut fits = true;
     for line in lines {
         let product = &mut products[line.product as usize];
         let units = u64::from(line.quantity);
-        let Some(held) = product.stock.held.checked_sub(units) else {
+        let from = if to == Units::Restocked { &mut product.stock.sold } else { &mut product.stock.held };
+        let Some(left) = from.checked_sub(units) else {
             fits = false;
             continue;
         };
-        product.stock.held = held;
+        *from = left;
         if to == Units::Sold {
             product.stock.sold = product.stock.sold.saturating_add(units);
             continue;

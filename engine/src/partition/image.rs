@@ -3,6 +3,7 @@
 
 use super::{Gone, Partition, ProductKey};
 use crate::Lsn;
+use crate::attempt::Payment;
 use crate::ids::{CustomerId, OrderId, PartitionId, Sku};
 use crate::money::Won;
 use crate::order::{Order, Part};
@@ -29,6 +30,30 @@ pub struct PartitionImage {
     ended: Vec<(Time, Lsn, Gone)>,
     /// Carried on, so that a snapshot does not hide that its journal was wrong.
     misfit: Option<Lsn>,
+    /// By order. Last: an image of format 1 ends before it.
+    payments: Vec<(OrderId, Box<Payment>)>,
+}
+
+/// What a partition was pictured as before orders were paid: format 1 of snapshots.
+#[derive(Debug, Deserialize)]
+pub struct ImageBeforePayments {
+    id: PartitionId,
+    lsn: Lsn,
+    time: Time,
+    sales: u32,
+    products: Vec<ProductImage>,
+    orders: Vec<Order>,
+    parts: Vec<(OrderId, Part)>,
+    keys: Vec<ProductKey>,
+    ended: Vec<(Time, Lsn, Gone)>,
+    misfit: Option<Lsn>,
+}
+
+impl From<ImageBeforePayments> for PartitionImage {
+    fn from(before: ImageBeforePayments) -> Self {
+        let ImageBeforePayments { id, lsn, time, sales, products, orders, parts, keys, ended, misfit } = before;
+        Self { id, lsn, time, sales, products, orders, parts, keys, ended, misfit, payments: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,14 +102,23 @@ impl PartitionImage {
         for (id, part) in self.parts {
             partition.insert_part(id, part);
         }
+        for (id, payment) in self.payments {
+            partition.steps.extend(payment.steps().map(|(step, open)| (open.lsn, id, step)));
+            partition.payments.insert(id, payment);
+        }
         for used in self.keys {
             partition.insert_product_key(used);
         }
         let refused = self.ended.iter().filter_map(|(_, _, gone)| match gone {
             Gone::Refused(id) => Some((*id, ())),
-            Gone::Order(_) | Gone::Part(_) | Gone::Key(_) => None,
+            Gone::Order(_) | Gone::Part(_) | Gone::Key(_) | Gone::Restocked(..) => None,
         });
         partition.refused.extend(refused);
+        let restocked = self.ended.iter().filter_map(|(_, _, gone)| match gone {
+            Gone::Restocked(id, refund) => Some((*id, *refund)),
+            _ => None,
+        });
+        partition.restocked.extend(restocked);
         partition.ended = self.ended.into();
         partition.misfit = self.misfit;
         partition
@@ -123,6 +157,7 @@ impl Partition {
             keys,
             ended: self.ended.iter().copied().collect(),
             misfit: self.misfit,
+            payments: self.payments.iter().map(|(id, payment)| (*id, payment.clone())).collect(),
         }
     }
 }

@@ -4,22 +4,28 @@ mod check;
 mod decide;
 mod evolve;
 mod image;
+mod paid;
+mod pay;
+mod sagas;
 
 use crate::arena::Arena;
+use crate::attempt::Payment;
 use crate::command::Command;
 use crate::event::Record;
 use crate::ids::{CustomerId, OrderId, PartitionId, RequestKey, Sku};
 use crate::index::{Index, NameHash};
 use crate::map::{Map, hasher};
-use crate::order::{Line, Order, OrderStatus, OrderView, Part, PricedLine, PricedLines};
+use crate::order::{Line, Order, OrderStatus, OrderView, Part, PricedLine};
 use crate::product::{Product, ProductView, Stock};
 use crate::refusal::Refusal;
+use crate::step::StepRef;
 use crate::time::Time;
 use crate::{Lsn, order::PartStatus};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-pub use image::PartitionImage;
+pub use image::{ImageBeforePayments, PartitionImage};
+pub use sagas::Timeline;
 
 /// What an accepted or repeated command is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub enum Answer {
     Order(OrderView),
     /// What a part holds, at which price.
     Part(Vec<PricedLine>),
+    /// The number of the attempt or the refund that was begun.
+    Number(u32),
     /// Nothing to show.
     Done,
 }
@@ -102,6 +110,8 @@ enum Gone {
     Key([u8; 16]),
     /// A basket that was refused: nothing of it is left but its id.
     Refused(OrderId),
+    /// That a part's units went back for sale with this refund.
+    Restocked(OrderId, u32),
 }
 
 /// Products, their stock and the orders whose home they are.
@@ -123,6 +133,12 @@ pub struct Partition {
     /// Ids of refused baskets. Other partitions may not have heard of the refusal yet, so
     /// a request that comes late must not open the same order again.
     refused: Map<OrderId, ()>,
+    /// What is known of the paying of those orders that somebody began to pay.
+    payments: BTreeMap<OrderId, Box<Payment>>,
+    /// The open steps of sagas, by the event that opened or last changed them.
+    steps: BTreeSet<(Lsn, OrderId, StepRef)>,
+    /// The refunds with which units of parts went back for sale.
+    restocked: BTreeSet<(OrderId, u32)>,
     /// Orders that hold units, by deadline. One that ended early stays in until it comes
     /// to the top; the top always holds units.
     deadlines: BinaryHeap<Deadline>,
@@ -155,6 +171,9 @@ impl Partition {
             keys: Index::new(seed),
             parts: Map::with_hasher(hasher(seed)),
             refused: Map::with_hasher(hasher(seed)),
+            payments: BTreeMap::new(),
+            steps: BTreeSet::new(),
+            restocked: BTreeSet::new(),
             deadlines: BinaryHeap::new(),
             ended: VecDeque::new(),
             open_holds: 0,
@@ -337,21 +356,17 @@ impl Partition {
     }
 
     fn view(&self, order: &Order) -> OrderView {
-        let mut lines: PricedLines = self.priced(&order.lines).collect();
-        if !order.lines_elsewhere().is_empty() {
-            lines.extend(order.lines_elsewhere().iter().cloned());
-            lines.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
-        }
         let ended = !order.status.holds_units();
         OrderView {
             id: order.id,
             customer: order.customer.clone(),
             status: order.status,
-            lines,
+            lines: self.view_lines(order),
             total: order.total,
             placed_at: order.placed_at,
             deadline: order.deadline,
             ended_at: ended.then_some(order.ended_at),
+            payment: self.payment_view(order.id),
             lsn: order.lsn,
         }
     }

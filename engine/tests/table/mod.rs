@@ -194,6 +194,7 @@ fn describe_answer(answer: &Answer) -> String {
         }
         Answer::Order(view) => order(view),
         Answer::Part(lines) => format!("part {}", priced(lines)),
+        Answer::Number(number) => format!("number {number}"),
         Answer::Done => "done".to_owned(),
     }
 }

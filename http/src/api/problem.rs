@@ -153,6 +153,19 @@ impl From<Refusal> for Problem {
             Refusal::TotalTooLarge => no(Code::TotalTooLarge),
             Refusal::DeadlineBeforePlaced => no(Code::DeadlineBeforePlaced),
             Refusal::PartUnanswered { partition } => no(Code::PartUnanswered).with("partition", partition.0),
+            Refusal::NothingToPay => no(Code::NothingToPay),
+            Refusal::TooManyAttempts { attempts } => no(Code::TooManyAttempts).with("attempts", attempts),
+            Refusal::NothingToRefund => no(Code::NothingToRefund),
+            Refusal::RefundUnderWay { refund } => no(Code::RefundUnderWay).with("refund", refund),
+            Refusal::TooManyRefunds { refunds } => no(Code::TooManyRefunds).with("refunds", refunds),
+            Refusal::RefundOutOfRange { left, asked } => {
+                no(Code::RefundOutOfRange).with("left", left).with("asked", asked)
+            }
+            Refusal::UnitsOutOfRange { sku, left, asked } => {
+                no(Code::UnitsOutOfRange).with("sku", sku.as_str()).with("left", left).with("asked", asked)
+            }
+            Refusal::NoSuchStep => no(Code::NoSuchStep),
+            Refusal::WrongStep => no(Code::WrongStep),
             // Between owners only, or drawn anew by the shop: a defect if a caller sees it.
             Refusal::OrderIdTaken | Refusal::PartEnded => {
                 tracing::error!(%said, "a refusal that no caller should see");

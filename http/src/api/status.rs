@@ -95,6 +95,24 @@ codes! {
     RequestInProgress = CONFLICT, "request_in_progress", "The request under this key is still running";
     /// The change would leave fewer units than are held, or more than can be counted.
     StockOutOfRange = CONFLICT, "stock_out_of_range", "The change does not fit the product's stock";
+    /// The order costs nothing.
+    NothingToPay = CONFLICT, "nothing_to_pay", "The order costs nothing";
+    /// The order was tried to pay too often.
+    TooManyAttempts = CONFLICT, "too_many_attempts", "The order was tried to pay too often";
+    /// No gateway took money for the order, or all of it went back.
+    NothingToRefund = CONFLICT, "nothing_to_refund", "There is no money to give back";
+    /// One refund of an order at a time.
+    RefundUnderWay = CONFLICT, "refund_under_way", "Another refund of the order is under way";
+    /// The order was refunded too often.
+    TooManyRefunds = CONFLICT, "too_many_refunds", "The order was refunded too often";
+    /// More money than is left, or none.
+    RefundOutOfRange = CONFLICT, "refund_out_of_range", "The sum does not fit what is left to give back";
+    /// More units than are left, or none.
+    UnitsOutOfRange = CONFLICT, "units_out_of_range", "The order does not have these units left to refund";
+    /// The step is not open.
+    NoSuchStep = NOT_FOUND, "no_such_step", "The order has no such step open";
+    /// The step cannot be ended in this way.
+    WrongStep = CONFLICT, "wrong_step", "This cannot be done about this step";
     /// The sale has ended.
     SaleOver = GONE, "sale_over", "The sale is over";
     /// `If-Match` or `If-None-Match` says otherwise.

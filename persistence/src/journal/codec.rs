@@ -28,9 +28,10 @@ pub(crate) fn decode(payload: &[u8], count: u32, mut each: impl FnMut(Record)) -
 #[allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
+    use son7shop_engine::payment::{Begun, Captured, GatewayRef, GivenBack, Nonce, Pages, PaymentMethod, Proof, Why};
     use son7shop_engine::{
-        CustomerId, Ended, Event, LineRequest, Lines, Lsn, OrderId, PartRequest, Partition, PartitionId,
-        PartitionImage, PricedLine, RequestKey, Role, SaleTerms, Sku, Time, Won,
+        Call, CustomerId, Ended, Event, ImageBeforePayments, LineRequest, Lines, Lsn, OrderId, PartRequest, Partition,
+        PartitionId, PartitionImage, PricedLine, RequestKey, Role, SaleTerms, Sku, StepRef, Time, Won,
     };
 
     /// The record that each event is in is of this time: `0a`, the first byte of every row.
@@ -104,7 +105,52 @@ mod tests {
              "0a 0d 21*16 01 016103"),
             (Event::Forgotten { through: Lsn(300) },
              "0a 0e ac02"),
+            (Event::PaymentStarted { order, attempt: 1, method: PaymentMethod::KakaoPay, amount: Won(8), key, nonce: Nonce([0x13; 16]) },
+             "0a 0f 21*16 01 00 10 11*16 12*16 13*16"),
+            (Event::PaymentReady { order, attempt: 1, begun: Box::new(begun()) },
+             "0a 10 21*16 010254310164016d0161010178000c"),
+            (Event::PaymentAuthorised { order, attempt: 1, proof: Proof::parse("p").unwrap() },
+             "0a 11 21*16 010170"),
+            (Event::PaymentHinted { order, attempt: 300 },
+             "0a 12 21*16 ac02"),
+            (Event::ProofRejected { order, attempt: 1, answer: "e".into(), more: true },
+             "0a 13 21*16 01016501"),
+            (Event::PaymentCaptured { ended: ended(), attempt: 1, captured: Box::new(captured()) },
+             "0a 14 21*16 01016103020dac02011002413104434152440c"),
+            (Event::PaymentCapturedLate { order, attempt: 1, captured: Box::new(captured()), refund: 2, held: true },
+             "0a 15 21*16 011002413104434152440c0201"),
+            (Event::PaymentEnded { order, attempt: 1, why: Why::Lapsed, answer: "e".into(), look_at: Some(Time(6)) },
+             "0a 16 21*16 01030165010c"),
+            (Event::PaymentLooked { order, attempt: 1, answer: "e".into() },
+             "0a 17 21*16 010165"),
+            (Event::StepTried { order, step: StepRef::Attempt(1), answer: "e".into(), next: Some((Call::LookUp { pending: 1, wrong_proof: true }, Time(6))) },
+             "0a 18 21*16 00010165010301010c"),
+            (Event::StepRetried { order, step: StepRef::Refund(2), call: Call::GiveBack },
+             "0a 19 21*16 010204"),
+            (Event::RefundRequested { order, refund: 2, attempt: 1, amount: Won(8), before: Won(9), lines: units(), restock: true, reason: "ddd".into(), key },
+             "0a 1a 21*16 02011012010161030103646464 11*16 12*16"),
+            (Event::RefundSized { order, refund: 2, amount: Won(8), before: Won(9) },
+             "0a 1b 21*16 021012"),
+            (Event::RefundDone { order, refund: 2, attempt: 1, back: GivenBack { amount: Won(8), receipt: "r".into() }, all: true, lines: units(), elsewhere: units(), parts: vec![PartitionId(13)] },
+             "0a 1c 21*16 0201100172010101610301016103010d"),
+            (Event::RefundRefused { order, refund: 2 },
+             "0a 1d 21*16 02"),
+            (Event::OperatorActed { order, step: StepRef::Attempt(1), by: self::customer(), reason: "ddd".into(), effect: Box::new(Event::StepRetried { order, step: StepRef::Attempt(1), call: Call::Begin }) },
+             "0a 1e 21*16 00010263630364646419 21*16 000100"),
+            (Event::PartRestocked { order, refund: 2, lines: units() },
+             "0a 1f 21*16 0201016103"),
         ]
+    }
+
+    fn begun() -> Begun {
+        let page = |text: &str| text.into();
+        let pages =
+            Pages { desktop: page("d"), mobile: page("m"), app: page("a"), android: Some(page("x")), ios: None };
+        Begun { reference: GatewayRef::parse("T1").unwrap(), pages, expires_at: Time(6) }
+    }
+
+    fn captured() -> Captured {
+        Captured { amount: Won(8), receipt: "A1".into(), means: "CARD".into(), at: Time(6) }
     }
 
     fn bytes(hex: &str) -> Vec<u8> {
@@ -216,9 +262,13 @@ mod tests {
         ));
         let image = state().image();
         let written = postcard::to_stdvec(&image).unwrap();
-        assert_eq!(written, expected, "{written:02x?}");
-        let (read, rest) = postcard::take_from_bytes::<PartitionImage>(&expected).unwrap();
+        let (payments, before) = written.split_last().unwrap();
+        assert_eq!((before, payments), (&expected[..], &0), "{written:02x?}");
+        let (read, rest) = postcard::take_from_bytes::<PartitionImage>(&written).unwrap();
         assert_eq!((&read, rest), (&image, &[][..]));
         assert_eq!(read.restore(1).image(), image);
+        // Format 1 ends before the payments.
+        let (before, rest) = postcard::take_from_bytes::<ImageBeforePayments>(&expected).unwrap();
+        assert_eq!((&PartitionImage::from(before), rest), (&image, &[][..]));
     }
 }

@@ -10,7 +10,7 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic `S7snap\n\n` |
-//! | 8 | 2 | format version, 1 |
+//! | 8 | 2 | format version: 2, or 1 of a state without payments |
 //! | 10 | 2 | partition |
 //! | 12 | 4 | zero |
 //! | 16 | 16 | journal id |
@@ -33,13 +33,15 @@ use super::scan::Track;
 use super::storage::{StorageFile, read_full};
 use super::{Committed, JournalError, JournalId};
 use son7shop_engine::invariants::{self, Violation};
-use son7shop_engine::{Lsn, Partition, PartitionId, PartitionImage};
+use son7shop_engine::{ImageBeforePayments, Lsn, Partition, PartitionId, PartitionImage};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const HEADER_BYTES: usize = 168;
 const MAGIC: [u8; 8] = *b"S7snap\n\n";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Before orders were paid.
+const VERSION_BEFORE_PAYMENTS: u16 = 1;
 const SUFFIX: &str = ".snapshot";
 /// Snapshots that are kept: the newest, and the one before in case the newest is unreadable.
 pub(crate) const KEPT: usize = 2;
@@ -95,6 +97,7 @@ pub(crate) struct Header {
     pub next_segment: u64,
     pub body_bytes: u64,
     body_hash: [u8; 32],
+    version: u16,
 }
 
 /// The name of a snapshot's file.
@@ -140,7 +143,13 @@ fn load(folder: &PartitionFolder, lsn: Lsn, seed: u64) -> Result<Result<Base, St
         Ok(body) => body,
         Err(why) => return Ok(Err(why)),
     };
-    let image = match postcard::take_from_bytes::<PartitionImage>(&body) {
+    let decoded = match header.version {
+        VERSION_BEFORE_PAYMENTS => {
+            postcard::take_from_bytes::<ImageBeforePayments>(&body).map(|(image, rest)| (image.into(), rest))
+        }
+        _ => postcard::take_from_bytes::<PartitionImage>(&body),
+    };
+    let image: PartitionImage = match decoded {
         Ok((image, [])) => image,
         Ok((_, rest)) => return Ok(Err(format!("{} bytes are left behind the state", rest.len()))),
         Err(error) => return Ok(Err(format!("the state cannot be decoded ({error})"))),
@@ -182,8 +191,9 @@ fn read_header(
     if bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..164]) != u32_at(&bytes, 164) {
         return Ok(Err("the header's checksum is wrong".into()));
     }
-    if u16_at(&bytes, 8) != VERSION {
-        return Err(JournalError::Version { path: path.into(), found: u16_at(&bytes, 8), known: VERSION });
+    let version = u16_at(&bytes, 8);
+    if !matches!(version, VERSION_BEFORE_PAYMENTS | VERSION) {
+        return Err(JournalError::Version { path: path.into(), found: version, known: VERSION });
     }
     let journal = JournalId(array_at(&bytes, 16));
     if journal != folder.journal() {
@@ -205,7 +215,7 @@ fn read_header(
         return Ok(Err(format!("the file is of LSN {}", track.lsn)));
     }
     let (next_segment, body_bytes) = (u64_at(&bytes, 48), u64_at(&bytes, 56));
-    Ok(Ok(Header { track, next_segment, body_bytes, body_hash: array_at(&bytes, 128) }))
+    Ok(Ok(Header { track, next_segment, body_bytes, body_hash: array_at(&bytes, 128), version }))
 }
 
 fn read_body(header: &Header, file: &dyn StorageFile, path: &Path) -> Result<Result<Vec<u8>, String>, JournalError> {

@@ -185,6 +185,7 @@ fn order_row<C: Cells>(row: &C) -> Result<OrderView, StoreError> {
         placed_at: row.time(4)?,
         deadline: row.time(5)?,
         ended_at: row.maybe_time(6)?,
+        payment: None,
         lsn: Lsn(number(row, 7, "orders")?),
     })
 }

@@ -108,6 +108,7 @@ impl Oracle {
                 Ok(())
             }
             Event::SaleSet { .. } | Event::SaleDeleted { .. } => Ok(()),
+            _ => Err(broken("known events", "nobody pays in this world".to_owned())),
         }
     }
 

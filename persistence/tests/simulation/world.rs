@@ -432,8 +432,8 @@ impl World {
         let forgotten = oracle.forgotten_parts.contains(&id);
         let fits = match order {
             OrderStatus::Opening => matches!(part, None | Some(PartStatus::Held)),
-            OrderStatus::Held => part == Some(PartStatus::Held),
-            OrderStatus::Confirmed => {
+            OrderStatus::Held | OrderStatus::Paying | OrderStatus::Approving => part == Some(PartStatus::Held),
+            OrderStatus::Confirmed | OrderStatus::Refunded => {
                 matches!(part, Some(PartStatus::Held | PartStatus::Confirmed)) || part.is_none() && forgotten
             }
             OrderStatus::Cancelled | OrderStatus::Expired => {

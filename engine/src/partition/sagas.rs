@@ -1,0 +1,130 @@
+//! The open steps of sagas and what is shown of an order's paying: reads, for participants,
+//! operators and timelines.
+
+use super::Partition;
+use crate::Lsn;
+use crate::attempt::{Entry, Happened, PaymentView};
+use crate::command::Requester;
+use crate::ids::OrderId;
+use crate::order::{Line, Order, OrderStatus};
+use crate::step::{RefundWork, Step, StepRef, Work};
+use compact_str::CompactString;
+use std::ops::Bound::{Excluded, Unbounded};
+
+/// An order's timeline as its home keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeline {
+    /// Oldest first.
+    pub entries: Vec<Entry>,
+    /// The open steps.
+    pub steps: Vec<Step>,
+    /// Whether more happened than is told here; the database has all of it.
+    pub more: bool,
+}
+
+impl Partition {
+    /// Up to `limit` open steps that were opened or changed after `seen`, the oldest first.
+    pub fn steps_after(&self, seen: Lsn, limit: usize) -> Vec<Step> {
+        // Every step of the event at `seen` was given out: they come from one event, and at once.
+        let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
+        let found = self.steps.range((Excluded(after), Unbounded));
+        found.take(limit).filter_map(|(_, id, step)| self.step_view(*id, *step)).collect()
+    }
+
+    /// How many steps are open.
+    #[must_use]
+    pub fn open_steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The step, if it is open.
+    #[must_use]
+    pub fn step_view(&self, id: OrderId, step: StepRef) -> Option<Step> {
+        let order = self.find_order(id)?;
+        let payment = self.payments.get(&id)?;
+        let open = payment.step(step)?;
+        let (number, refund) = match step {
+            StepRef::Attempt(number) => (number, None),
+            StepRef::Refund(number) => {
+                let refund = payment.refund(number)?;
+                (refund.attempt, Some(RefundWork { sized: refund.sized, reason: refund.reason.clone() }))
+            }
+        };
+        let attempt = payment.attempt(number)?;
+        let lines = self.view_lines(order);
+        let item = lines.first().map_or(CompactString::default(), |line| {
+            self.find(&line.sku)
+                .map_or_else(|| CompactString::from(line.sku.as_str()), |at| self.products[at as usize].name.clone())
+        });
+        Some(Step {
+            order: id,
+            customer: order.customer.clone(),
+            step,
+            lsn: open.lsn,
+            call: open.call,
+            since: open.since,
+            due_at: open.due_at,
+            tries: open.tries,
+            state: open.state(),
+            answer: open.answer.clone(),
+            work: Work {
+                attempt: number,
+                method: attempt.method,
+                amount: attempt.amount,
+                nonce: attempt.nonce,
+                item,
+                units: lines.iter().map(|line| u64::from(line.quantity)).sum(),
+                reference: attempt.reference.clone(),
+                expires_at: attempt.expires_at,
+                proof: attempt.proofs.first().cloned(),
+                ended: !attempt.status.is_live(),
+                refund,
+            },
+        })
+    }
+
+    /// Every open step that is nobody's but an operator's or the clock's business: oldest first.
+    pub fn open_step_views(&self) -> impl Iterator<Item = Step> {
+        self.steps.iter().filter_map(|(_, id, step)| self.step_view(*id, *step))
+    }
+
+    /// What happened to the order so far, and what is due.
+    #[must_use]
+    pub fn timeline(&self, id: OrderId, by: &Requester) -> Option<Timeline> {
+        let order = self.require_order(id, by).ok()?;
+        let told = |lsn, at, what| Entry { lsn, at, what, step: None, answer: CompactString::default(), next_at: None };
+        let mut placed = told(Lsn(0), order.placed_at, Happened::OrderPlaced);
+        placed.next_at = Some(order.deadline);
+        let mut entries = vec![placed];
+        let Some(payment) = self.payments.get(&id) else {
+            let what = match order.status {
+                OrderStatus::Confirmed => Some(Happened::OrderConfirmed),
+                OrderStatus::Cancelled => Some(Happened::OrderCancelled),
+                OrderStatus::Expired => Some(Happened::OrderExpired),
+                _ => None,
+            };
+            entries.extend(what.map(|what| told(order.lsn, order.ended_at, what)));
+            return Some(Timeline { entries, steps: Vec::new(), more: false });
+        };
+        entries.extend(payment.entries.iter().cloned());
+        let steps = payment.steps().filter_map(|(step, _)| self.step_view(id, step)).collect();
+        Some(Timeline { entries, steps, more: payment.more })
+    }
+
+    pub(super) fn payment_view(&self, id: OrderId) -> Option<Box<PaymentView>> {
+        if self.payments.is_empty() {
+            return None;
+        }
+        self.payments.get(&id).map(|payment| Box::new(payment.view()))
+    }
+
+    /// What a confirmed order still has of each of home's lines.
+    pub(super) fn sold_lines(&self, order: &Order) -> impl Iterator<Item = Line> {
+        let payment = self.payments.get(&order.id);
+        order.lines.iter().map(move |line| {
+            let sku = &self.products[line.product as usize].sku;
+            let restocked = payment.map_or(0, |payment| payment.returned(sku).1);
+            Line { quantity: line.quantity.saturating_sub(restocked), ..*line }
+        })
+    }
+}
