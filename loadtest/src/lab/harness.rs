@@ -137,14 +137,19 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
             }
         }
         run.phase.store(OVER, Ordering::Relaxed);
-        let (window, closed) = (began.elapsed(), read());
+        let (elapsed, closed) = (began.elapsed(), read());
         let mut sum = Tally::new()?;
         for buyer in buyers {
             let part = buyer.join().map_err(|_| anyhow::anyhow!("a buying thread panicked"))?;
             sum.add(part?);
         }
         // What ends after the window of a closed loop is not counted; else everything is.
-        let closed = if matches!(load.pace, Pace::Closed { .. }) { closed } else { read() };
+        let until_last = sum.last_ended.map(|ended| ended.saturating_duration_since(began));
+        let (window, closed) = match load.pace {
+            Pace::Closed { .. } => (elapsed, closed),
+            Pace::Open { .. } => (until_last.unwrap_or_default().max(window), read()),
+            Pace::SellOut { .. } => (until_last.unwrap_or(elapsed), read()),
+        };
         Ok((sum, window, opened, closed))
     })
 }
@@ -170,7 +175,7 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
                     COUNTING => Counts::Fully,
                     _ => Counts::LatencyOnly,
                 };
-                tally.count(attempt, began.elapsed(), counts);
+                tally.count(attempt, began, counts);
             }
         }
         Pace::Open { per_second, window_seconds } => {
@@ -185,7 +190,7 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 if Instant::now() < closes {
                     let attempt = till.buy();
-                    tally.count(attempt, due.elapsed(), Counts::Fully);
+                    tally.count(attempt, due, Counts::Fully);
                 } else {
                     tally.dropped(closes - due);
                 }
@@ -197,7 +202,7 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
                 let began = Instant::now();
                 let attempt = till.buy();
                 left = !attempt.as_ref().is_ok_and(|attempt| attempt.bought == Bought::SoldOut);
-                tally.count(attempt, began.elapsed(), Counts::Fully);
+                tally.count(attempt, began, Counts::Fully);
             }
             if run.done.fetch_add(1, Ordering::AcqRel) + 1 == run.threads {
                 run.waits.unpark();
@@ -223,15 +228,20 @@ enum Counts {
 struct Tally {
     counted: Counted,
     latency: Histogram<u64>,
+    /// When the last attempt ended, however it ended.
+    last_ended: Option<Instant>,
 }
 
 impl Tally {
     fn new() -> anyhow::Result<Self> {
         let latency = Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 3)?;
-        Ok(Self { counted: Counted::default(), latency })
+        Ok(Self { counted: Counted::default(), latency, last_ended: None })
     }
 
-    fn count(&mut self, attempt: anyhow::Result<Attempt>, took: Duration, counts: Counts) {
+    /// An attempt that ends now; its latency counts from `since`.
+    fn count(&mut self, attempt: anyhow::Result<Attempt>, since: Instant, counts: Counts) {
+        let ended = Instant::now();
+        self.last_ended = Some(ended);
         let (counted, in_window) = (&mut self.counted, u64::from(counts == Counts::Fully));
         match attempt {
             Ok(Attempt { bought, retries }) => {
@@ -243,7 +253,7 @@ impl Tally {
                 counted.sold_in_all += 1;
                 counted.sold += in_window;
                 if counts != Counts::Not {
-                    self.latency.saturating_record(nanos(took));
+                    self.latency.saturating_record(nanos(ended.saturating_duration_since(since)));
                 }
             }
             Err(error) => {
@@ -270,6 +280,7 @@ impl Tally {
         sum.dropped += counted.dropped;
         sum.sold_in_all += counted.sold_in_all;
         sum.unknown_in_all += counted.unknown_in_all;
+        self.last_ended = self.last_ended.max(part.last_ended);
         // Both have the same bounds, so adding cannot fail.
         let _ = self.latency.add(&part.latency);
     }

@@ -111,6 +111,22 @@ fn an_open_loop_that_keeps_up_drops_nothing() {
     assert_eq!(sale.counted.sold + sale.counted.dropped, 40);
     // None, on a machine that does not stand still as the window closes.
     assert!(sale.counted.dropped < 10, "{:?}", sale.counted);
+    // What is due in a second takes a second, though the last attempt ended before.
+    assert!(sale.counted.seconds >= 1.0, "{:?}", sale.counted);
+}
+
+/// Four attempts of 50 ms behind one lock: all of them are counted, so the 200 ms that they take are, too.
+#[test]
+fn seconds_last_until_the_last_attempt_that_counts_has_ended() {
+    let sellout = Pace::SellOut { patience_seconds: 0.05 };
+    let open = Pace::Open { per_second: 80.0, window_seconds: 0.05 };
+    for pace in [sellout, open] {
+        let backend = Plain::new(Duration::from_millis(50), u64::MAX);
+        let counted = sell(&backend, &Load { threads: 4, units: 1_000, pace }).unwrap().counted;
+        #[allow(clippy::cast_precision_loss, reason = "at most four")]
+        let least = 0.05 * counted.sold as f64;
+        assert!(counted.sold > 0 && counted.seconds >= least, "{pace:?}: {counted:?}");
+    }
 }
 
 #[test]
