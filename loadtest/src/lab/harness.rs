@@ -93,7 +93,8 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
         Pace::SellOut { patience_seconds } => (Duration::ZERO, seconds(patience_seconds)?),
     };
     let processes = backend.processes();
-    let read = || Reading::take(&processes, backend.syncs());
+    let (before, after) =
+        (|| Reading::before(&processes, || backend.syncs()), || Reading::after(&processes, || backend.syncs()));
     std::thread::scope(|scope| {
         let mut buyers = Vec::with_capacity(load.threads);
         for thread in 0..load.threads {
@@ -111,7 +112,7 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
         }
         // Until everybody has a till: that may take long, and is not part of what is measured.
         run.start.wait();
-        let mut opened = read();
+        let mut opened = before();
         if !matches!(load.pace, Pace::Closed { .. }) {
             run.phase.store(COUNTING, Ordering::Relaxed);
         }
@@ -120,7 +121,7 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
         match load.pace {
             Pace::Closed { .. } => {
                 run.pause(warmup);
-                opened = read();
+                opened = before();
                 began = Instant::now();
                 run.phase.store(COUNTING, Ordering::Relaxed);
                 run.pause(window);
@@ -137,7 +138,7 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
             }
         }
         run.phase.store(OVER, Ordering::Relaxed);
-        let (elapsed, closed) = (began.elapsed(), read());
+        let (elapsed, closed) = (began.elapsed(), after());
         let mut sum = Tally::new()?;
         for buyer in buyers {
             let part = buyer.join().map_err(|_| anyhow::anyhow!("a buying thread panicked"))?;
@@ -147,8 +148,8 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
         let until_last = sum.last_ended.map(|ended| ended.saturating_duration_since(began));
         let (window, closed) = match load.pace {
             Pace::Closed { .. } => (elapsed, closed),
-            Pace::Open { .. } => (until_last.unwrap_or_default().max(window), read()),
-            Pace::SellOut { .. } => (until_last.unwrap_or(elapsed), read()),
+            Pace::Open { .. } => (until_last.unwrap_or_default().max(window), after()),
+            Pace::SellOut { .. } => (until_last.unwrap_or(elapsed), after()),
         };
         Ok((sum, window, opened, closed))
     })
