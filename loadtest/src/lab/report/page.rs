@@ -44,7 +44,7 @@ impl Report {
              median (smallest–largest). Like is judged by like: a database or a Redis with a pool of its best size by ours \
              with a pool, an HTTP server with a connection for each thread by ours with as many.</p>{}\
              <h2>Where ours sells less</h2><p>Backends that were right, at numbers of threads at which they sold more than \
-             the best of ours that is reached in the same way.</p>{}{HOW_TO_READ}\
+             the best of ours that is reached in the same way, promises the same and was right.</p>{}{HOW_TO_READ}\
              <h2>Contention</h2><p>Every thread buys again as soon as it has an answer.</p>{}\
              <h2>Sell-out</h2><p>Fewer units than the threads want.</p>{}\
              <h2>Open loop</h2><p>Attempts are due at even distances, whatever the backend does. A backend that cannot \

@@ -138,41 +138,101 @@ fn nothing_is_drawn_for_what_was_not_measured() {
     assert!(headline.iter().all(|(_, svg)| svg.contains("naive") && !svg.contains("dead")));
 }
 
+/// What the page says of losses when these were measured, each with its promise.
+fn losses(measured: &[(Promise, Record)]) -> String {
+    let mut backends: Vec<About> = Vec::new();
+    for (promise, Record { backend, .. }) in measured {
+        if backends.iter().all(|one| one.name != *backend) {
+            let (name, about, settings) = (backend.clone(), String::new(), Vec::new());
+            backends.push(About { name, about, promise: *promise, settings });
+        }
+    }
+    let records = measured.iter().map(|(_, record)| record.clone()).collect();
+    let outcome = Outcome { backends, records, broke: Vec::new(), is_whole: true };
+    let report = Report::new(small(), outcome, Vec::new());
+    report.losses_table(&Figures::of(&report).unwrap())
+}
+
+const SYNCED: Promise = Promise::SyncedBeforeAnswer;
+const LATER: Promise = Promise::SyncedLater;
+const MEMORY: Promise = Promise::InMemory;
+
+fn right(promise: Promise, backend: &str, threads: usize, sold: u64) -> (Promise, Record) {
+    (promise, record(backend, threads, 1, sold, 100 - sold.cast_signed()))
+}
+
+fn wrong(promise: Promise, backend: &str, threads: usize, sold: u64) -> (Promise, Record) {
+    (promise, record(backend, threads, 1, sold, 100))
+}
+
+/// With 20 threads ours sells 20 over HTTP and 40 in process, 60 unsynced; with one 10, 20, 30.
+fn ours() -> Vec<(Promise, Record)> {
+    let mut ours = Vec::new();
+    for (threads, times) in [(1, 1), (20, 2)] {
+        ours.push(right(SYNCED, "son7shop-http", threads, 10 * times));
+        ours.push(right(SYNCED, "son7shop-in-process", threads, 20 * times));
+        ours.push(right(MEMORY, "son7shop-in-process-unsynced", threads, 30 * times));
+    }
+    ours
+}
+
 #[test]
-fn where_ours_sells_less_is_told() {
-    let table = |more: Record| {
-        let mut report = report(true);
-        report.outcome.records.push(more);
-        let report = Report::new(report.plan, report.outcome, Vec::new());
-        report.losses_table(&Figures::of(&report).unwrap())
-    };
-    let right = |backend: &str, threads: usize, sold: u64| record(backend, threads, 1, sold, 100 - sold.cast_signed());
-    // With 20 threads ours sells 5 and 15 a second: 10, by the median.
-    let told = table(right("faster", 20, 22));
-    assert!(told.contains("<td>faster<td>20<td>") && told.contains(">11.0</span>"), "{told}");
-    assert!(told.contains("<td>son7shop-http<td>") && !told.contains("naive"), "{told}");
-    // With one it sells 5.
-    let told = table(right("faster", 1, 12));
-    assert!(told.contains("<td>faster<td>1<td>") && !told.contains("<td>20<td>"), "{told}");
-    // The best of ours counts.
-    let told = table(right("son7shop-http-pool", 1, 20));
-    assert!(told.contains("Nowhere"), "{told}");
-    let mut two = report(true);
-    two.outcome.records.extend([right("son7shop-http-pool", 20, 60), right("faster", 20, 22)]);
-    let two = Report::new(two.plan, two.outcome, Vec::new());
-    assert!(two.losses_table(&Figures::of(&two).unwrap()).contains("Nowhere"));
-    let mut open = right("faster", 20, 90);
-    open.load.pace = Pace::Open { per_second: 300.0, window_seconds: 1.0 };
-    for not_more in [
-        right("faster", 20, 20),
-        // It sells more, and wrongly.
-        record("careless", 20, 1, 80, 90),
-        right(PLANTED, 1, 90),
-        open,
-        // Nothing of ours in its buyers' process was measured.
-        right("mutex-sync-each", 20, 80),
+fn where_ours_sells_less_is_told_by_equal_promises() {
+    let told = |more: &[(Promise, Record)]| losses(&[ours(), more.to_vec()].concat());
+    for (other, (threads, best)) in [
+        (right(SYNCED, "redis", 20, 22), (20, "son7shop-http")),
+        (right(SYNCED, "redis", 1, 11), (1, "son7shop-http")),
+        // The unsynced one sells more and promises less: it hides nothing.
+        (right(SYNCED, "mutex-sync-each", 1, 22), (1, "son7shop-in-process")),
+        (right(MEMORY, "mutex", 20, 62), (20, "son7shop-in-process-unsynced")),
     ] {
-        let told = table(not_more.clone());
-        assert!(told.contains("Nowhere"), "{}: {told}", not_more.backend);
+        let begins = format!("<tr><td>{threads}<td>{}<td>", other.1.backend);
+        let (ours, told) = (format!("<td>{best}<td>"), told(&[other]));
+        assert!(told.contains(&begins) && told.contains(&ours), "{told}");
+        assert_eq!(told.matches("<tr>").count(), 2, "{told}");
+        assert!(!told.contains("weaker") && !told.contains("Nowhere"), "{told}");
+    }
+    // The best of ours counts, if it was right.
+    let pool = |of: fn(Promise, &str, usize, u64) -> _| {
+        [of(SYNCED, "son7shop-http-pool", 20, 60), right(SYNCED, "redis", 20, 22)]
+    };
+    assert!(told(&pool(right)).contains("Nowhere"));
+    assert!(told(&pool(wrong)).contains("<td>redis<td>"));
+    let mut open = right(SYNCED, "redis", 20, 90);
+    open.1.load.pace = Pace::Open { per_second: 300.0, window_seconds: 1.0 };
+    let slow = right(SYNCED, "slow", 20, 20);
+    for not_more in
+        [right(SYNCED, "redis", 20, 20), wrong(SYNCED, "redis", 20, 80), right(MEMORY, PLANTED, 1, 90), open]
+    {
+        let told = told(&[slow.clone(), not_more.clone()]);
+        assert!(told.contains("Nowhere") && !told.contains("<tr"), "{}: {told}", not_more.1.backend);
+    }
+}
+
+#[test]
+fn a_weaker_promise_that_sells_more_is_told_apart() {
+    let told = losses(&[ours(), vec![right(LATER, "redis-later", 20, 22), right(SYNCED, "redis", 20, 9)]].concat());
+    let (before, after) = told.split_once("weaker than any of ours").unwrap();
+    assert!(before.contains("Nowhere") && after.contains("<td>20<td>redis-later<td>"), "{told}");
+    assert!(
+        after.contains("a second later<td>son7shop-http<td>") && after.contains("before the answer</tr>"),
+        "{told}"
+    );
+}
+
+#[test]
+fn where_ours_was_not_measured_nothing_is_said() {
+    let told = losses(&[right(SYNCED, "redis", 20, 22)]);
+    assert!(told.contains("son7shop was not measured") && !told.contains("Nowhere"), "{told}");
+    // With one thread it was not measured; with 20 it was wrong; in process never.
+    let some = [wrong(SYNCED, "son7shop-http", 20, 10), right(SYNCED, "son7shop-http-pool", 20, 10)];
+    let others = [right(SYNCED, "redis", 20, 5), right(SYNCED, "redis", 1, 5), right(MEMORY, "mutex", 20, 5)];
+    let told = losses(&[&some[..], &others[..]].concat());
+    assert!(told.contains("Of those that could be compared, none") && !told.contains("Nowhere"), "{told}");
+    assert!(told.contains("<b>redis</b> is not compared (threads: 1)"), "{told}");
+    assert!(told.contains("<b>mutex</b> is not compared (threads: 20)"), "{told}");
+    for alone in [vec![some[0].clone(), others[0].clone()], ours()] {
+        let told = losses(&alone);
+        assert!(told.contains("Nothing can be said") && !told.contains("Nowhere"), "{told}");
     }
 }
