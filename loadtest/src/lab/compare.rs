@@ -21,7 +21,7 @@ mod tests;
 use super::load::{Load, Pace};
 use super::report::{OURS, Report};
 use super::run::{Missing, PLANTED};
-use super::summary::{Line, Point, Spread};
+use super::summary::{Line, MicrosSpread, Point, Spread};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -86,8 +86,6 @@ pub struct Row {
     pub load: String,
     /// Threads of a closed loop; `None` for other loads.
     pub closed_threads: Option<usize>,
-    /// Rounds of A and of B.
-    pub rounds: (usize, usize),
     /// Units sold a second: more is better.
     pub sold_per_second: Difference,
     /// The median latency in microseconds: less is better.
@@ -103,6 +101,8 @@ pub struct Difference {
     pub a: Option<Spread>,
     /// The same of B.
     pub b: Option<Spread>,
+    /// Rounds of A and of B that have it.
+    pub rounds: (usize, usize),
     /// By how many percent of A's median that of B is larger; `None` where that cannot be said.
     pub percent: Option<f64>,
     /// What that means.
@@ -152,8 +152,7 @@ pub fn compare(a: &Report, b: &Report) -> Result<Comparison, NothingInCommon> {
     for (line, other) in a.lines.iter().filter_map(|line| Some((line, find(b, &line.backend)?))) {
         for (point, matching) in line.points.iter().filter_map(|point| Some((point, matching(other, point)?))) {
             wrong_units.extend(wrong(&line.backend, point, matching));
-            let rounds = (rounds(a, &line.backend, &point.load), rounds(b, &line.backend, &matching.load));
-            rows.push(row(&line.backend, point, matching, rounds));
+            rows.push(row(&line.backend, point, matching));
         }
     }
     if rows.iter().all(|row| row.backend == PLANTED) {
@@ -175,19 +174,19 @@ impl Comparison {
 
     /// How many figures have this verdict, those of the lock that is broken on purpose left out.
     pub fn count(&self, verdict: Verdict) -> usize {
-        self.judged().filter(|(_, one)| one.verdict == verdict).count()
+        self.judged().filter(|one| one.verdict == verdict).count()
     }
 
     /// How many figures' rounds would lie apart if the runs were alike, for that reason alone; the
     /// verdicts ask for more.
     pub fn apart_by_chance(&self) -> f64 {
         let can_tell = |one: &Difference| matches!(one.verdict, Verdict::Better | Verdict::Worse | Verdict::Noise);
-        self.judged().filter(|(_, one)| can_tell(one)).map(|(row, _)| apart_by_chance(row.rounds)).sum()
+        self.judged().filter(can_tell).map(|one| apart_by_chance(one.rounds)).sum()
     }
 
-    fn judged(&self) -> impl Iterator<Item = (&Row, Difference)> {
+    fn judged(&self) -> impl Iterator<Item = Difference> {
         let rows = self.rows.iter().filter(|row| row.backend != PLANTED);
-        rows.flat_map(|row| [row.sold_per_second, row.p50_micros, row.p99_micros].map(|one| (row, one)))
+        rows.flat_map(|row| [row.sold_per_second, row.p50_micros, row.p99_micros])
     }
 }
 
@@ -230,30 +229,29 @@ fn words(load: &Load) -> String {
     }
 }
 
-fn rounds(report: &Report, backend: &str, load: &Load) -> usize {
-    report.outcome.records.iter().filter(|record| record.backend == backend && record.load == *load).count()
-}
-
-fn row(backend: &str, a: &Point, b: &Point, rounds: (usize, usize)) -> Row {
+fn row(backend: &str, a: &Point, b: &Point) -> Row {
     let closed_threads = matches!(a.load.pace, Pace::Closed { .. }).then_some(a.load.threads);
-    let micros = |of: fn(&super::summary::MicrosSpread) -> Spread| {
-        difference(a.micros.as_ref().map(of), b.micros.as_ref().map(of), rounds, false)
+    let micros = |of: fn(&MicrosSpread) -> Spread| {
+        let of = |micros: &MicrosSpread| (of(micros), micros.rounds);
+        difference(a.micros.as_ref().map(of), b.micros.as_ref().map(of), false)
     };
     Row {
         backend: backend.to_owned(),
         load: words(&a.load),
         closed_threads,
-        rounds,
-        sold_per_second: difference(Some(a.sold_per_second), Some(b.sold_per_second), rounds, true),
+        sold_per_second: difference(Some((a.sold_per_second, a.rounds)), Some((b.sold_per_second, b.rounds)), true),
         p50_micros: micros(|micros| micros.p50),
         p99_micros: micros(|micros| micros.p99),
     }
 }
 
-fn difference(a: Option<Spread>, b: Option<Spread>, rounds: (usize, usize), more_is_better: bool) -> Difference {
-    let (Some(from), Some(to)) = (a, b) else {
-        return Difference { a, b, percent: None, verdict: Verdict::NotMeasured };
-    };
+/// Of figures with the number of rounds that have them.
+fn difference(a: Option<(Spread, usize)>, b: Option<(Spread, usize)>, more_is_better: bool) -> Difference {
+    let of = |figure: Option<(Spread, usize)>| (figure.map(|one| one.0), figure.map_or(0, |one| one.1));
+    let ((spread_a, rounds_a), (spread_b, rounds_b)) = (of(a), of(b));
+    let rounds = (rounds_a, rounds_b);
+    let said = |percent, verdict| Difference { a: spread_a, b: spread_b, rounds, percent, verdict };
+    let Some((from, to)) = spread_a.zip(spread_b) else { return said(None, Verdict::NotMeasured) };
     let percent = (from.median > 0.0).then(|| (to.median / from.median - 1.0) * 100.0);
     let verdict = if rounds.0 < 2 || rounds.1 < 2 {
         Verdict::OneRound
@@ -264,7 +262,7 @@ fn difference(a: Option<Spread>, b: Option<Spread>, rounds: (usize, usize), more
     } else {
         Verdict::Worse
     };
-    Difference { a, b, percent, verdict }
+    said(percent, verdict)
 }
 
 /// The rule that this module opens with.

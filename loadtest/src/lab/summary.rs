@@ -40,6 +40,8 @@ impl Spread {
 pub struct Point {
     /// What it got.
     pub load: Load,
+    /// Rounds in which it was measured: fewer than planned where it broke, or the run was broken off.
+    pub rounds: usize,
     /// Units sold a second.
     pub sold_per_second: Spread,
     /// Percentiles of the latency in microseconds; nothing where no round sold a unit.
@@ -66,8 +68,10 @@ pub struct Point {
 
 /// Percentiles of a latency, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "they are what they are called")]
+#[allow(missing_docs, reason = "the others are what they are called")]
 pub struct MicrosSpread {
+    /// Rounds in which a unit was sold: only these have a latency.
+    pub rounds: usize,
     pub p50: Spread,
     pub p90: Spread,
     pub p99: Spread,
@@ -124,6 +128,7 @@ fn point(load: Load, rounds: &[&Record]) -> Option<Point> {
     let micros = |of: fn(&Micros) -> f64| Spread::of(counted().filter_map(|counted| counted.micros.as_ref().map(of)));
     let micros = micros(|micros| micros.p50).and_then(|p50| {
         Some(MicrosSpread {
+            rounds: counted().filter(|counted| counted.micros.is_some()).count(),
             p50,
             p90: micros(|micros| micros.p90)?,
             p99: micros(|micros| micros.p99)?,
@@ -141,6 +146,7 @@ fn point(load: Load, rounds: &[&Record]) -> Option<Point> {
         |sale: &Sale| sale.verdict.wrong_units.unsigned_abs() as f64 / sale.counted.sold_in_all.max(1) as f64;
     Some(Point {
         load,
+        rounds: rounds.len(),
         sold_per_second: Spread::of(counted().map(Counted::sold_per_second))?,
         micros,
         refused: sum(|counted| counted.refused),
@@ -212,8 +218,12 @@ mod tests {
         assert!((point.retries_per_sale - 2.0).abs() < 1e-9);
         assert_eq!(point.costs.syncs, None);
         assert_eq!(point.costs.disk_flushes, Spread::of([0.5]));
+        assert_eq!((point.rounds, lines[0].points[0].rounds), (3, 1));
         // What never sold has no latency, not one of zero.
         assert_eq!(lines[1].points[0].micros, None);
+        // What sold in one round of two has a latency of one.
+        let lines = summarize(&[record("b", 20, 1, 5, 95), record("b", 20, 2, 0, 100)]);
+        assert_eq!((lines[0].points[0].rounds, lines[0].points[0].micros.unwrap().rounds), (2, 1));
     }
 
     #[test]

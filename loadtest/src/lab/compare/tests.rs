@@ -81,7 +81,7 @@ fn a_difference_counts_only_beyond_the_noise() {
         let comparison = compare(&one(a, 5.0), &one(b, 5.0)).unwrap();
         let [row] = comparison.rows.as_slice() else { panic!("{comparison:?}") };
         assert_eq!(row.sold_per_second.verdict, expected, "{a:?} {b:?}");
-        assert_eq!(row.rounds, (a.len(), b.len()));
+        assert_eq!(row.sold_per_second.rounds, (a.len(), b.len()));
         assert_eq!(comparison.is_worse(), expected == Verdict::Worse, "{a:?} {b:?}");
     }
 }
@@ -103,6 +103,18 @@ fn a_longer_latency_is_worse_and_a_missing_one_is_nothing() {
     assert_eq!((row.p50_micros.verdict, row.p50_micros.a), (Verdict::NotMeasured, None));
     // Nothing is no base for a percentage, but it is less.
     assert_eq!((row.sold_per_second.percent, row.sold_per_second.verdict), (None, Verdict::Better));
+}
+
+#[test]
+fn a_latency_that_one_round_has_cannot_be_told_whatever_the_other_rounds_have() {
+    // Two of B's rounds sold nothing.
+    let comparison = compare(&one(&[100, 100, 100], 5.0), &one(&[100, 0, 0], 50.0)).unwrap();
+    let row = &comparison.rows[0];
+    assert_eq!((row.sold_per_second.rounds, row.p50_micros.rounds), ((3, 3), (3, 1)));
+    assert_eq!((row.sold_per_second.verdict, row.p50_micros.verdict), (Verdict::Noise, Verdict::OneRound));
+    assert_eq!(row.p99_micros.verdict, Verdict::OneRound);
+    // The one figure that can tell, of three rounds and three.
+    assert!((comparison.apart_by_chance() - 0.1).abs() < 1e-9);
 }
 
 #[test]

@@ -86,16 +86,8 @@ impl Report {
 
     fn by_rate(&self, title: &str, of: impl Fn(&Point) -> Option<f64>) -> Result<String, GraphError> {
         // Where many attempts were dropped the latency is that of the window's length.
-        let curves = self.curves(|point| self.keeps_up(point).then_some((offered(point)?, of(point)?)));
+        let curves = self.curves(|point| keeps_up(point).then_some((offered(point)?, of(point)?)));
         draw(title, "attempts due a second", millis(), curves)
-    }
-
-    /// Whether so few attempts of an open loop were dropped that the percentiles are not theirs.
-    #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-    fn keeps_up(&self, point: &Point) -> bool {
-        let Pace::Open { per_second, window_seconds } = point.load.pace else { return false };
-        let due = per_second * window_seconds * self.plan.rounds as f64;
-        point.dropped as f64 <= DROPPED_MAX * due
     }
 
     /// Ours first; what has no point has no curve.
@@ -128,6 +120,15 @@ fn strokes<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stroke> {
         Stroke { colour: shades[nth % shades.len()], is_dashed: nth >= shades.len() || name == PLANTED }
     };
     names.map(stroke).collect()
+}
+
+/// Whether so few attempts of an open loop were dropped that the percentiles are not theirs.
+#[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
+fn keeps_up(point: &Point) -> bool {
+    let Pace::Open { per_second, window_seconds } = point.load.pace else { return false };
+    // In the rounds that there were: of those that a backend did not live to see nothing was due.
+    let due = per_second * window_seconds * point.rounds as f64;
+    point.dropped as f64 <= DROPPED_MAX * due
 }
 
 fn millis() -> (&'static str, Axis) {

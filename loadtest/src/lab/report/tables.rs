@@ -24,6 +24,7 @@ enum Show {
     Spread,
 }
 
+const ROUNDS: Column = ("rounds", "rounds", Show::Plain);
 const SOLD: Column = ("sold/s", "sold_per_second", Show::Spread);
 const P50: Column = ("p50 ms", "micros/p50/median", Show::Millis);
 const P90: Column = ("p90 ms", "micros/p90/median", Show::Millis);
@@ -36,8 +37,9 @@ const OVERSOLD: Column = ("oversold", "oversold", Show::Plain);
 const REFUSED: Column = ("refused", "refused", Show::Plain);
 const FAILED: Column = ("failed", "failed", Show::Plain);
 
-const CONTENTION: [Column; 16] = [
+const CONTENTION: [Column; 17] = [
     THREADS,
+    ROUNDS,
     SOLD,
     P50,
     P90,
@@ -54,8 +56,9 @@ const CONTENTION: [Column; 16] = [
     ("syncs", "costs/syncs/median", Show::Plain),
     ("disk flushes", "costs/disk_flushes/median", Show::Plain),
 ];
-const SELL_OUT: [Column; 7] = [
+const SELL_OUT: [Column; 8] = [
     THREADS,
+    ROUNDS,
     ("units", "load/units", Show::Plain),
     SOLD,
     OVERSOLD,
@@ -63,9 +66,10 @@ const SELL_OUT: [Column; 7] = [
     FAILED,
     ("left wrong", "wrong_units", Show::Plain),
 ];
-const OPEN: [Column; 11] = [
+const OPEN: [Column; 12] = [
     ("due/s", "load/pace/open/per_second", Show::Plain),
     THREADS,
+    ROUNDS,
     SOLD,
     ("dropped", "dropped", Show::Plain),
     P50,

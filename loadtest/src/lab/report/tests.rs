@@ -27,6 +27,9 @@ fn report(is_whole: bool) -> Report {
     open.load.pace = Pace::Open { per_second: 300.0, window_seconds: 1.0 };
     let mut dropped = record("naive", 4, 1, 10, 90);
     (dropped.load.pace, dropped.sale.counted.dropped) = (open.load.pace, 7);
+    // Two of 300 are too many; of 600, as the plan has it, they would not be.
+    let mut once = dropped.clone();
+    (once.backend, once.sale.counted.dropped) = ("once".to_owned(), 2);
     let mut sold_out = record("naive", 4, 1, 101, 0);
     sold_out.load.pace = Pace::SellOut { patience_seconds: 1.0 };
     let records = vec![
@@ -39,6 +42,7 @@ fn report(is_whole: bool) -> Report {
         open,
         dropped,
         sold_out,
+        once,
     ];
     let about = |name: &str| About {
         name: name.to_owned(),
@@ -46,7 +50,7 @@ fn report(is_whole: bool) -> Report {
         promise: Promise::InMemory,
         settings: vec![("url".to_owned(), "redis://:secret@host".to_owned())],
     };
-    let backends = vec![about(PLANTED), about("son7shop-http"), about("naive"), about("dead")];
+    let backends = vec![about(PLANTED), about("son7shop-http"), about("naive"), about("dead"), about("once")];
     let outcome = Outcome { backends, records, broke: Vec::new(), is_whole };
     let why = "it <cannot> be had: mysql://me:secret@host".to_owned();
     Report::new(small(), outcome, vec![Missing { name: "mysql".to_owned(), why }])
@@ -99,6 +103,8 @@ fn every_figure_is_that_of_the_data() {
         ("/lines/2/points/0/wrong_units", None, "5"),
         ("/lines/3/points/0/micros/p50/median", Some(0.001), "–"),
         ("/lines/2/points/1/dropped", None, "7"),
+        ("/lines/1/points/0/rounds", None, "1"),
+        ("/lines/1/points/1/rounds", None, "2"),
         ("/lines/2/points/2/oversold", None, "1"),
         ("/ratios/wrong_units_of_ours", None, "0"),
         ("/ratios/rows/0/ours/0/ratio/median", None, "–"),
@@ -131,8 +137,9 @@ fn nothing_is_drawn_for_what_was_not_measured() {
     let svg = |name: &str| &graphs.iter().find(|graph| graph.0 == name).unwrap().1;
     // It never sold: it has a share that is wrong, and no time.
     assert!(svg("wrong-units").contains("dead") && !svg("response-time").contains("dead"));
-    // It dropped attempts.
+    // They dropped attempts.
     assert!(svg("open-p50").contains("son7shop-http") && !svg("open-p50").contains("naive"));
+    assert!(!svg("open-p50").contains("once"));
     assert!(graphs.iter().all(|(_, svg)| !svg.contains("mysql")));
     let headline = report.headline_graphs().unwrap();
     assert!(headline.iter().all(|(_, svg)| svg.contains("naive") && !svg.contains("dead")));
