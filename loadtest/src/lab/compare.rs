@@ -71,10 +71,19 @@ pub struct WrongUnits {
     pub load: String,
     /// In which of the runs it was wrong.
     pub wrong_in: Run,
-    /// The most wrong units of a round of A, by size.
-    pub a: i64,
+    /// What was wrong in A, each of its worst round.
+    pub a: Wrong,
     /// The same of B.
-    pub b: i64,
+    pub b: Wrong,
+}
+
+/// What was wrong: see [`Point`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "they are what they are called there")]
+pub struct Wrong {
+    pub wrong_units: i64,
+    pub oversold: u64,
+    pub missing_orders: i64,
 }
 
 /// A backend under one load, in both runs.
@@ -279,7 +288,11 @@ fn wrong(backend: &str, a: &Point, b: &Point) -> Option<WrongUnits> {
         _ => return None,
     };
     let load = words(&a.load);
-    Some(WrongUnits { backend: backend.to_owned(), load, wrong_in, a: a.wrong_units, b: b.wrong_units })
+    let of = |point: &Point| {
+        let Point { wrong_units, oversold, missing_orders, .. } = *point;
+        Wrong { wrong_units, oversold, missing_orders }
+    };
+    Some(WrongUnits { backend: backend.to_owned(), load, wrong_in, a: of(a), b: of(b) })
 }
 
 /// What `has` has and `lacks` does not.

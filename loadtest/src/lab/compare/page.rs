@@ -127,6 +127,13 @@ impl std::fmt::Display for super::WrongUnits {
             Run::A => "is not wrong any more",
             Run::B => "is WRONG now and was not",
         };
-        write!(f, "{} with {} {happened}: wrong units A {}, B {}", self.backend, self.load, self.a, self.b)
+        write!(f, "{} with {} {happened}: A {}, B {}", self.backend, self.load, self.a, self.b)
+    }
+}
+
+impl std::fmt::Display for super::Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { wrong_units, oversold, missing_orders } = self;
+        write!(f, "{wrong_units} wrong units, {oversold} oversold, {missing_orders} missing orders")
     }
 }

@@ -119,27 +119,41 @@ fn a_latency_that_one_round_has_cannot_be_told_whatever_the_other_rounds_have() 
 
 #[test]
 fn wrong_units_that_come_or_go_are_always_listed() {
-    let wrong = |backend: &str, wrong: &[i64]| {
+    let sold_wrongly = |backend: &str, wrong: &[i64]| {
         let rounds = wrong.iter().map(|wrong| Round { sold: 100, micros: 5.0, wrong: *wrong }).collect();
         report(&[(backend, 20, rounds)])
     };
     // One round of three is enough, and so is one round altogether.
     for (a, b) in [(&[0, 0, 0][..], &[0, 7, 0][..]), (&[0], &[7])] {
-        let came = compare(&wrong("naive", a), &wrong("naive", b)).unwrap();
-        let expected =
-            WrongUnits { backend: "naive".to_owned(), load: "20 threads".to_owned(), wrong_in: Run::B, a: 0, b: 7 };
+        let came = compare(&sold_wrongly("naive", a), &sold_wrongly("naive", b)).unwrap();
+        let wrong = |wrong_units| Wrong { wrong_units, oversold: 0, missing_orders: 0 };
+        let (backend, load) = ("naive".to_owned(), "20 threads".to_owned());
+        let expected = WrongUnits { backend, load, wrong_in: Run::B, a: wrong(0), b: wrong(7) };
         assert_eq!(came.wrong_units, [expected]);
         // Others promise nothing.
         assert!(!came.is_worse());
-        let went = compare(&wrong("naive", b), &wrong("naive", a)).unwrap();
+        let went = compare(&sold_wrongly("naive", b), &sold_wrongly("naive", a)).unwrap();
         assert_eq!((went.wrong_units.len(), went.wrong_units[0].wrong_in), (1, Run::A));
-        let ours = compare(&wrong("son7shop-http", a), &wrong("son7shop-http", b)).unwrap();
+        let ours = compare(&sold_wrongly("son7shop-http", a), &sold_wrongly("son7shop-http", b)).unwrap();
         assert!(ours.is_worse() && ours.summary().contains("WRONG UNITS in B: son7shop-http"));
-        assert!(!compare(&wrong("son7shop-http", b), &wrong("son7shop-http", a)).unwrap().is_worse());
+        assert!(!compare(&sold_wrongly("son7shop-http", b), &sold_wrongly("son7shop-http", a)).unwrap().is_worse());
     }
     // That it was wrong before is no excuse.
-    let both = compare(&wrong("son7shop-http", &[1, 1]), &wrong("son7shop-http", &[1, 1])).unwrap();
+    let both = compare(&sold_wrongly("son7shop-http", &[1, 1]), &sold_wrongly("son7shop-http", &[1, 1])).unwrap();
     assert!(both.wrong_units.is_empty() && both.is_worse());
+}
+
+#[test]
+fn an_order_that_is_missing_is_named_though_no_unit_is_wrong() {
+    let a = report(&[("son7shop-http", 20, rounds(&[100, 101], 5.0))]);
+    let mut b = a.clone();
+    b.outcome.records[1].sale.verdict.missing_orders = 2;
+    let b = Report::new(b.plan, b.outcome, Vec::new());
+    let comparison = compare(&a, &b).unwrap();
+    let said = "son7shop-http with 20 threads is WRONG now and was not: A 0 wrong units, 0 oversold, 0 missing \
+                orders, B 0 wrong units, 0 oversold, 2 missing orders";
+    assert_eq!(comparison.wrong_units.iter().map(ToString::to_string).collect::<Vec<_>>(), [said]);
+    assert!(comparison.is_worse() && comparison.html(("a", "b")).unwrap().contains(said));
 }
 
 #[test]

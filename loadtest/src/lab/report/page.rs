@@ -12,8 +12,10 @@ const HOW_TO_READ: &str = "<h2>How to read it</h2><p>Every backend sells units o
     its sign. Above zero, units were sold that are still for sale; below, units are gone that nobody was told of (an \
     attempt that failed may explain one). A row that is wrong has a red ground.\
     <dt>oversold<dd>Units sold beyond those that there were; of the worst round.\
+    <dt>missing orders<dd>Units that buyers were told are theirs, less orders written; of the worst round, with its sign. \
+    Above zero, an order was acknowledged and is not there.\
     <dt>rounds<dd>In so many it was measured: fewer than planned where it broke or could not keep up with a lower rate, \
-    or the run was broken off.\
+    or the run did not come to its end.\
     <dt>sold/s<dd>Units sold a second: median of the rounds (smallest–largest). Refusals are no sales: they stand in \
     their own column, and the two are never added up.\
     <dt>p50 … max<dd>Time of an attempt that sold, in milliseconds: the median of the rounds. In the open loop it counts \

@@ -34,10 +34,11 @@ const MOST: Column = ("max ms", "micros/max/median", Show::Millis);
 const THREADS: Column = ("threads", "load/threads", Show::Plain);
 const WRONG: Column = ("wrong units", "wrong_units", Show::Plain);
 const OVERSOLD: Column = ("oversold", "oversold", Show::Plain);
+const MISSING: Column = ("missing orders", "missing_orders", Show::Plain);
 const REFUSED: Column = ("refused", "refused", Show::Plain);
 const FAILED: Column = ("failed", "failed", Show::Plain);
 
-const CONTENTION: [Column; 17] = [
+const CONTENTION: [Column; 18] = [
     THREADS,
     ROUNDS,
     SOLD,
@@ -48,6 +49,7 @@ const CONTENTION: [Column; 17] = [
     MOST,
     WRONG,
     OVERSOLD,
+    MISSING,
     REFUSED,
     FAILED,
     ("retries a sale", "retries_per_sale", Show::Plain),
@@ -56,17 +58,9 @@ const CONTENTION: [Column; 17] = [
     ("syncs", "costs/syncs/median", Show::Plain),
     ("disk flushes", "costs/disk_flushes/median", Show::Plain),
 ];
-const SELL_OUT: [Column; 8] = [
-    THREADS,
-    ROUNDS,
-    ("units", "load/units", Show::Plain),
-    SOLD,
-    OVERSOLD,
-    REFUSED,
-    FAILED,
-    ("left wrong", "wrong_units", Show::Plain),
-];
-const OPEN: [Column; 12] = [
+const SELL_OUT: [Column; 9] =
+    [THREADS, ROUNDS, ("units", "load/units", Show::Plain), SOLD, WRONG, OVERSOLD, MISSING, REFUSED, FAILED];
+const OPEN: [Column; 13] = [
     ("due/s", "load/pace/open/per_second", Show::Plain),
     THREADS,
     ROUNDS,
@@ -78,6 +72,7 @@ const OPEN: [Column; 12] = [
     P999,
     MOST,
     WRONG,
+    MISSING,
     FAILED,
 ];
 

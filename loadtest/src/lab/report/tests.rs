@@ -31,6 +31,7 @@ fn report(is_whole: bool) -> Report {
     let mut once = dropped.clone();
     (once.backend, once.sale.counted.dropped) = ("once".to_owned(), 2);
     let mut sold_out = record("naive", 4, 1, 101, 0);
+    sold_out.sale.verdict.missing_orders = 8;
     sold_out.load.pace = Pace::SellOut { patience_seconds: 1.0 };
     let records = vec![
         record(PLANTED, 20, 1, 50, 90),
@@ -106,6 +107,9 @@ fn every_figure_is_that_of_the_data() {
         ("/lines/1/points/0/rounds", None, "1"),
         ("/lines/1/points/1/rounds", None, "2"),
         ("/lines/2/points/2/oversold", None, "1"),
+        ("/lines/2/points/2/missing_orders", None, "8"),
+        ("/lines/2/points/1/missing_orders", None, "0"),
+        ("/lines/2/points/0/missing_orders", None, "0"),
         ("/ratios/wrong_units_of_ours", None, "0"),
         ("/ratios/rows/0/ours/0/ratio/median", None, "–"),
     ] {
