@@ -20,11 +20,14 @@ mod tests;
 
 use super::load::{Load, Pace};
 use super::report::{OURS, Report};
-use super::run::{Missing, PLANTED};
+use super::run::{About, Missing, PLANTED};
 use super::summary::{Line, MicrosSpread, Point, Spread};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// The setting that says how much each size of a pool sold.
+const POOLS_TRIED: &str = "pools tried";
 
 /// What differs between run A and run B.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +42,8 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// Backends of ours with wrong units in B, whatever A has.
     pub ours_wrong_in_b: Vec<String>,
+    /// What B lost of ours, and why: backends that broke in it, and what A has and B was to have.
+    pub ours_lost_in_b: Vec<String>,
 }
 
 /// One of the two runs.
@@ -171,14 +176,16 @@ pub fn compare(a: &Report, b: &Report) -> Result<Comparison, NothingInCommon> {
     only_in.extend(lacking(Run::B, b, a));
     let is_wrong = |line: &&Line| line.backend.starts_with(OURS) && line.points.iter().any(|point| !point.is_right);
     let ours_wrong_in_b = b.lines.iter().filter(is_wrong).map(|line| line.backend.clone()).collect();
-    Ok(Comparison { warnings: warnings(a, b), only_in, wrong_units, rows, ours_wrong_in_b })
+    let ours_lost_in_b = ours_lost(a, b);
+    Ok(Comparison { warnings: warnings(a, b), only_in, wrong_units, rows, ours_wrong_in_b, ours_lost_in_b })
 }
 
 impl Comparison {
-    /// Whether B is worse: slower somewhere by more than the noise, or one of ours is wrong. The
-    /// lock that is broken on purpose does not count.
+    /// Whether B is worse: slower somewhere by more than the noise, or one of ours is wrong, broke or
+    /// is missing. The lock that is broken on purpose does not count.
     pub fn is_worse(&self) -> bool {
-        !self.ours_wrong_in_b.is_empty() || self.count(Verdict::Worse) > 0
+        let is_worse_at_all = self.count(Verdict::Worse) > 0;
+        is_worse_at_all || !self.ours_wrong_in_b.is_empty() || !self.ours_lost_in_b.is_empty()
     }
 
     /// How many figures have this verdict, those of the lock that is broken on purpose left out.
@@ -295,16 +302,19 @@ fn wrong(backend: &str, a: &Point, b: &Point) -> Option<WrongUnits> {
     Some(WrongUnits { backend: backend.to_owned(), load, wrong_in, a: of(a), b: of(b) })
 }
 
+/// Why a report lacks a backend, or some loads of it, if it says so.
+fn why_lacking<'a>(report: &'a Report, backend: &str) -> Option<&'a str> {
+    let reasons = report.missing.iter().chain(&report.outcome.broke);
+    reasons.filter(|one| one.name == backend).map(|one| one.why.as_str()).next()
+}
+
 /// What `has` has and `lacks` does not.
 fn lacking(run: Run, has: &Report, lacks: &Report) -> Vec<OnlyIn> {
     let mut only_in = Vec::new();
     for line in &has.lines {
-        let why = || {
-            // A server that is missing takes all its backends with it.
-            let is_it = |one: &&Missing| line.backend.starts_with(&one.name);
-            lacks.missing.iter().chain(&lacks.outcome.broke).find(is_it).map(|one| one.why.clone())
-        };
-        let mut add = |load| only_in.push(OnlyIn { run, backend: line.backend.clone(), load, why: why() });
+        let why = why_lacking(lacks, &line.backend);
+        let mut add =
+            |load| only_in.push(OnlyIn { run, backend: line.backend.clone(), load, why: why.map(str::to_owned) });
         match find(lacks, &line.backend) {
             None => add(None),
             Some(other) => {
@@ -316,12 +326,36 @@ fn lacking(run: Run, has: &Report, lacks: &Report) -> Vec<OnlyIn> {
     only_in
 }
 
+/// What is lost counts, or a backend that breaks would look no worse than one that does not. A load that
+/// B was not to have is no loss.
+fn ours_lost(a: &Report, b: &Report) -> Vec<String> {
+    let is_ours = |name: &str| name.starts_with(OURS);
+    let broke = b.outcome.broke.iter().filter(|one| is_ours(&one.name));
+    let mut lost: Vec<String> = broke.map(|Missing { name, why }| format!("{name} broke: {why}")).collect();
+    let has_broken = |name: &str| b.outcome.broke.iter().any(|one| one.name == name);
+    let wanted = b.plan.steps(1);
+    for Line { backend, points } in a.lines.iter().filter(|line| is_ours(&line.backend) && !has_broken(&line.backend)) {
+        let Some(line) = find(b, backend) else {
+            let why = why_lacking(b, backend).map_or(String::new(), |why| format!(": {why}"));
+            lost.push(format!("{backend} is missing{why}"));
+            continue;
+        };
+        let is_wanted = |point: &&Point| wanted.iter().any(|step| is_same(&step.load, &point.load));
+        let lacks = |point: &&Point| matching(line, point).is_none();
+        let alone = points.iter().filter(is_wanted).filter(lacks);
+        lost.extend(alone.map(|point| format!("{backend} with {} is missing", words(&point.load))));
+    }
+    lost
+}
+
 fn warnings(a: &Report, b: &Report) -> Vec<String> {
     let mut warnings = Vec::new();
     for (run, report) in [(Run::A, a), (Run::B, b)] {
         if !report.outcome.is_whole {
             warnings.push(format!("{run:?} was broken off: it has fewer rounds or loads than it was to have"));
         }
+        let broke = report.outcome.broke.iter();
+        warnings.extend(broke.map(|Missing { name, why }| format!("{name} broke in {run:?}: {why}")));
     }
     differ("machine", &json(&a.machine), &json(&b.machine), &mut warnings);
     differ("plan", &json(&a.plan), &json(&b.plan), &mut warnings);
@@ -332,10 +366,15 @@ fn warnings(a: &Report, b: &Report) -> Vec<String> {
                 warnings.push(format!("{} promises otherwise: A: {a}, B: {b}", one.name));
             }
             let what = format!("settings of {}", one.name);
-            differ(&what, &json(&one.settings), &json(&other.settings), &mut warnings);
+            differ(&what, &json(&settings(one)), &json(&settings(other)), &mut warnings);
         }
     }
     warnings
+}
+
+/// A backend's settings, without what was only measured on the way to one: no two runs have the same.
+fn settings(about: &About) -> Vec<&(String, String)> {
+    about.settings.iter().filter(|(name, _)| name != POOLS_TRIED).collect()
 }
 
 /// As a JSON document; of what cannot be one, nothing.

@@ -68,6 +68,9 @@ impl Comparison {
         if !self.ours_wrong_in_b.is_empty() {
             let _ = write!(said, " WRONG UNITS in B: {}.", self.ours_wrong_in_b.join(", "));
         }
+        if !self.ours_lost_in_b.is_empty() {
+            let _ = write!(said, " LOST in B: {}.", self.ours_lost_in_b.join("; "));
+        }
         said
     }
 

@@ -161,12 +161,57 @@ fn what_only_one_has_is_named() {
     let few = || rounds(&[100, 101, 102], 5.0);
     let a = report(&[("both", 1, few()), ("both", 20, few()), ("mysql-naive", 1, few())]);
     let mut b = report(&[("both", 1, few()), ("redis-lua", 1, few())]);
-    b.missing = vec![Missing { name: "mysql".to_owned(), why: "no root".to_owned() }];
+    b.missing =
+        ["mysql", "mysql-naive"].map(|name| Missing { name: name.to_owned(), why: format!("no {name}") }).to_vec();
     let comparison = compare(&a, &b).unwrap();
     assert_eq!(comparison.rows.len(), 1);
     let said: Vec<String> = comparison.only_in.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["B has no both with 20 threads", "B has no mysql-naive: no root", "A has no redis-lua"]);
+    assert_eq!(said, ["B has no both with 20 threads", "B has no mysql-naive: no mysql-naive", "A has no redis-lua"]);
     assert!(!comparison.is_worse());
+}
+
+#[test]
+fn one_of_ours_that_broke_or_is_missing_is_worse() {
+    let few = || rounds(&[100, 101, 102], 5.0);
+    let run = |threads: &[usize], backends: &[&str]| {
+        let all = backends.iter().flat_map(|name| threads.iter().map(|threads| (*name, *threads, few())));
+        report(&all.collect::<Vec<_>>())
+    };
+    let missing = |name: &str| vec![Missing { name: name.to_owned(), why: "gone".to_owned() }];
+    let a = run(&[1, 20], &["redis", "son7shop-http", "son7shop-http-pool"]);
+    let mut broke = a.clone();
+    broke.outcome.broke = missing("son7shop-http");
+    let mut had_no = run(&[1, 20], &["redis", "son7shop-http-pool"]);
+    had_no.missing = missing("son7shop-http");
+    let mut of_another_name = run(&[1, 20], &["redis", "son7shop-http"]);
+    of_another_name.missing = missing("son7shop-http");
+    let partly = {
+        let mut few = a.clone();
+        few.outcome.records.retain(|one| one.backend != "son7shop-http" || one.load.threads == 1);
+        Report::new(few.plan, few.outcome, Vec::new())
+    };
+    for (b, lost) in [
+        (&broke, "son7shop-http broke: gone"),
+        (&had_no, "son7shop-http is missing: gone"),
+        (&of_another_name, "son7shop-http-pool is missing"),
+        (&partly, "son7shop-http with 20 threads is missing"),
+    ] {
+        let comparison = compare(&a, b).unwrap();
+        assert_eq!(comparison.ours_lost_in_b, [lost]);
+        assert!(comparison.is_worse() && comparison.summary().contains(&format!("LOST in B: {lost}.")));
+    }
+    assert!(compare(&a, &broke).unwrap().warnings.contains(&"son7shop-http broke in B: gone".to_owned()));
+    // That it broke before is no excuse.
+    assert!(compare(&broke, &broke).unwrap().is_worse());
+    let mut other = a.clone();
+    other.outcome.broke = missing("redis");
+    let mut fewer = run(&[20], &["redis", "son7shop-http", "son7shop-http-pool"]);
+    fewer.plan.closed.threads = vec![20];
+    // What A lacked, what is not ours, what was not wanted.
+    for (a, b) in [(&broke, &a), (&had_no, &a), (&had_no, &had_no), (&a, &other), (&a, &fewer)] {
+        let comparison = compare(a, b).unwrap();
+        assert_eq!((comparison.ours_lost_in_b.as_slice(), comparison.is_worse()), (&[][..], false));
+    }
 }
 
 #[test]
@@ -192,7 +237,8 @@ fn what_was_not_the_same_is_said_first() {
     assert_eq!(compare(&a, &a).unwrap().warnings, [""; 0]);
     let mut b = a.clone();
     b.plan.closed.window_seconds = 9.0;
-    b.outcome.backends[0].settings = vec![("pool".to_owned(), "64".to_owned()), ("new".to_owned(), "1".to_owned())];
+    let settings = [("pool", "64"), ("new", "1"), ("pools tried", "32: 1/s, 64: 2/s")];
+    b.outcome.backends[0].settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     b.outcome.backends[0].promise = Promise::InMemory;
     b.outcome.is_whole = false;
     let mut a = a;
