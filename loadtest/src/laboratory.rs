@@ -8,7 +8,7 @@ use son7shop_loadtest::lab::report::csv::csv;
 use son7shop_loadtest::lab::report::redact::redacted;
 use son7shop_loadtest::lab::roster::addresses::{AddressError, check_database, check_redis};
 use son7shop_loadtest::lab::roster::{Trials, Wanted, find};
-use son7shop_loadtest::lab::run::{Progress, Record, run as run_plan};
+use son7shop_loadtest::lab::run::{Missing, Progress, Record, run as run_plan};
 use son7shop_loadtest::lab::summary::Spread;
 use son7shop_loadtest::limits::allow_connections;
 use son7shop_loadtest::page::date::utc;
@@ -155,7 +155,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(conclude(&report))
 }
 
-/// Says what was asked for and what came of it; 1 where ours was wrong, 130 where the run was broken off.
+/// Says what was asked for and what came of it; 1 where ours was wrong or broke, 130 where the run was
+/// broken off.
 fn conclude(report: &Report) -> ExitCode {
     let ratios = &report.ratios;
     for row in &ratios.rows {
@@ -175,7 +176,12 @@ fn conclude(report: &Report) -> ExitCode {
         Some(wrong) => println!("wrong units of son7shop: {wrong}, in {} runs", ratios.records_of_ours),
         None => println!("son7shop was not measured"),
     }
-    if ratios.ours_is_wrong() {
+    let mut broke = false;
+    for Missing { name, why } in report.ours_that_broke() {
+        println!("{name} BROKE: {why}");
+        broke = true;
+    }
+    if broke || ratios.ours_is_wrong() {
         return ExitCode::from(1);
     }
     if report.outcome.is_whole { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) }
@@ -245,6 +251,7 @@ fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use son7shop_loadtest::lab::run::Outcome;
 
     #[derive(Parser)]
     struct Line {
@@ -263,6 +270,23 @@ mod tests {
         }
         assert!(parsed(&["lab", "--redis-url=redis://127.0.0.1:6379"]).is_ok());
         assert!(parsed(&["lab", "--redis-url=secret", "--beyond-loopback"]).is_err());
+    }
+
+    #[test]
+    fn a_run_in_which_ours_broke_fails() {
+        let plan = Line::try_parse_from(["lab"]).unwrap().args.plan();
+        let with = |name: &str, is_whole| {
+            let broke = vec![Missing { name: name.to_owned(), why: "gone".to_owned() }];
+            let outcome = Outcome { backends: Vec::new(), records: Vec::new(), broke, is_whole };
+            let code = conclude(&Report::new(plan.clone(), outcome, Vec::new()));
+            // It has no other way to be compared.
+            format!("{code:?}")
+        };
+        let code = |code: ExitCode| format!("{code:?}");
+        assert_eq!(with("son7shop-http", true), code(ExitCode::from(1)));
+        assert_eq!(with("son7shop-http", false), code(ExitCode::from(1)));
+        assert_eq!(with("redis-lock", true), code(ExitCode::SUCCESS));
+        assert_eq!(with("redis-lock", false), code(ExitCode::from(INTERRUPTED)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The page, for a reader who believes nothing that it cannot show.
 
 use super::figure::Figures;
-use super::{Report, ReportError, closed};
-use crate::lab::run::{Missing, PLANTED};
+use super::{Measured, Report, ReportError, closed};
+use crate::lab::run::{About, Missing, PLANTED};
 use crate::page::{escape, page};
 use std::fmt::Write as _;
 
@@ -32,6 +32,9 @@ impl Report {
     pub fn html(&self) -> Result<String, ReportError> {
         let figures = Figures::of(self)?;
         let mut body = String::new();
+        for Missing { name, why } in self.ours_that_broke() {
+            let _ = write!(body, "<p class=\"broken\"><b>{} broke</b>: {}</p>", escape(name), escape(why));
+        }
         if !self.outcome.is_whole {
             body.push_str(
                 "<p class=\"broken\">This run was broken off: what is here was measured, the rest is missing.</p>",
@@ -70,15 +73,20 @@ impl Report {
     fn found(&self, body: &mut String, figures: &Figures) {
         let ours = if self.ratios.ours_is_wrong() { " class=\"broken\"" } else { "" };
         let show = |what: &str| figures.show(&format!("/ratios/{what}"));
-        let _ = write!(
-            body,
-            "<ul><li{ours}><b>son7shop: {} wrong units</b> in {} runs of all its ways, {} units sold, {} attempts of \
+        body.push_str("<ul>");
+        if self.ratios.wrong_units_of_ours.is_none() {
+            body.push_str("<li class=\"missing\"><b>son7shop was not measured.</b>");
+        } else {
+            let _ = write!(
+                body,
+                "<li{ours}><b>son7shop: {} wrong units</b> in {} runs of all its ways, {} units sold, {} attempts of \
              unknown outcome.",
-            show("wrong_units_of_ours"),
-            show("records_of_ours"),
-            show("sold_by_ours"),
-            show("unknown_of_ours"),
-        );
+                show("wrong_units_of_ours"),
+                show("records_of_ours"),
+                show("sold_by_ours"),
+                show("unknown_of_ours"),
+            );
+        }
         for (line_at, line) in self.lines.iter().enumerate() {
             let is_planted = line.backend == PLANTED;
             if !is_planted && !line.backend.ends_with("naive") {
@@ -108,10 +116,27 @@ impl Report {
 
     fn missing(&self, body: &mut String) {
         body.push_str("<h2>What was not measured</h2>");
-        for Missing { name, why } in self.missing.iter().chain(&self.outcome.broke) {
-            let _ = write!(body, "<p class=\"missing\"><b>{}</b> was not measured: {}</p>", escape(name), escape(why));
+        let mut say = |name: &str, what: &str| {
+            let _ = write!(body, "<p class=\"missing\"><b>{}</b> {what}</p>", escape(name));
+        };
+        for Missing { name, why } in &self.missing {
+            say(name, &format!("was not measured: {}", escape(why)));
         }
-        if self.missing.is_empty() && self.outcome.broke.is_empty() {
+        let mut is_whole = self.missing.is_empty();
+        for About { name, .. } in &self.outcome.backends {
+            let Measured { runs, wanted } = self.measured(name);
+            let part = format!("{runs} of the {wanted} runs that every backend was to have were measured");
+            let broke = self.outcome.broke.iter().find(|one| one.name == *name).map(|one| escape(&one.why));
+            match (broke, runs) {
+                (None, runs) if runs >= wanted => continue,
+                (Some(why), 0) => say(name, &format!("broke before anything was measured: {why}")),
+                (Some(why), _) => say(name, &format!("broke midway; {part}, and its figures are of these: {why}")),
+                (None, 0) => say(name, "was not measured: the run was broken off before"),
+                (None, _) => say(name, &format!("was measured in part: {part}")),
+            }
+            is_whole = false;
+        }
+        if is_whole {
             body.push_str("<p>Every backend that was wanted was measured.</p>");
         }
     }

@@ -131,7 +131,48 @@ fn the_page_has_the_data_and_fetches_nothing_and_shows_no_password() {
 fn what_was_broken_off_says_so_before_all_else() {
     let broken = report(false).html().unwrap();
     assert!(broken.contains("<h1>Many threads, one product</h1><p class=\"broken\">This run was broken off"));
-    assert!(!report(true).html().unwrap().contains("broken off"));
+    assert!(!report(true).html().unwrap().contains("This run was broken off"));
+}
+
+#[test]
+fn what_broke_or_was_measured_in_part_says_so() {
+    let broke = |name: &str| Missing { name: name.to_owned(), why: format!("<{name}> is gone") };
+    let mut report = report(true);
+    report.outcome.broke = vec![broke("son7shop-http"), broke("never")];
+    let about = About { name: "never".to_owned(), ..report.outcome.backends[0].clone() };
+    report.outcome.backends.push(about);
+    let page = report.html().unwrap();
+    // Two rounds of two numbers of threads, a sell-out and the lowest rate; another rate does not count.
+    let part = "of the 8 runs that every backend was to have were measured";
+    for said in [
+        "<h1>Many threads, one product</h1><p class=\"broken\"><b>son7shop-http broke</b>: &lt;son7shop-http> is gone</p>",
+        "<b>mysql</b> was not measured: it",
+        &format!(
+            "<b>son7shop-http</b> broke midway; 3 {part}, and its figures are of these: &lt;son7shop-http> is gone"
+        ),
+        "<b>never</b> broke before anything was measured: &lt;never> is gone",
+        &format!("<b>naive</b> was measured in part: 2 {part}"),
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    assert!(!page.contains("<b>never broke</b>") && !page.contains("Every backend that was wanted was measured"));
+    let ours: Vec<_> = report.ours_that_broke().map(|one| one.name.as_str()).collect();
+    assert_eq!(ours, ["son7shop-http"]);
+    // All of it, and nothing missing.
+    let mut whole = report.clone();
+    (whole.missing, whole.outcome.broke) = (Vec::new(), Vec::new());
+    whole.plan.closed.threads = vec![20];
+    (whole.plan.rounds, whole.plan.sell_out.threads, whole.plan.open.per_second) = (1, Vec::new(), Vec::new());
+    whole.outcome.backends.retain(|one| one.name == "naive");
+    assert!(whole.html().unwrap().contains("Every backend that was wanted was measured"));
+}
+
+#[test]
+fn nothing_of_ours_is_not_nothing_wrong() {
+    let mut report = report(true);
+    report.outcome.records.retain(|one| !one.backend.starts_with(OURS));
+    let page = Report::new(report.plan, report.outcome, Vec::new()).html().unwrap();
+    assert!(page.contains("<b>son7shop was not measured.</b>") && !page.contains("<b>son7shop: "));
 }
 
 #[test]
