@@ -196,8 +196,8 @@ fn conclude(report: &Report) -> ExitCode {
     if ratios.missed().next().is_some() {
         println!("A SPEED THAT WAS ASKED FOR WAS MISSED");
     }
-    match ratios.wrong_units_of_ours {
-        Some(wrong) => println!("wrong units of son7shop: {wrong}, in {} runs", ratios.records_of_ours),
+    match ratios.sold_wrongly_by_ours {
+        Some(wrong) => println!("son7shop: {wrong} units sold wrongly, in {} runs", ratios.records_of_ours),
         None => println!("son7shop was not measured"),
     }
     let mut broke = false;
@@ -248,8 +248,11 @@ fn say(progress: &Progress, seconds_left: f64) {
         }
         None => line.push_str("  nothing was sold"),
     }
-    let _ =
-        write!(line, "  wrong {:>6}  failed {failed}  dropped {dropped}  retries {retries}", sale.verdict.wrong_units);
+    let _ = write!(
+        line,
+        "  wrong units {:>6}  failed {failed}  dropped {dropped}  retries {retries}",
+        sale.verdict.wrong_units
+    );
     println!("{line}  {seconds_left:.0} s left");
 }
 

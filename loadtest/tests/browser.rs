@@ -27,7 +27,7 @@ const GRAPH_PIXELS: f64 = 100.0;
 /// The graphs of the closed loop, and what of a point each shows.
 const GRAPHS: [(&str, &str); 4] = [
     ("wrong-units", "/wrong_share"),
-    ("response-time", "/micros/p50/median"),
+    ("latency", "/micros/p50/median"),
     ("throughput", "/sold_per_second/median"),
     ("p99", "/micros/p99/median"),
 ];
@@ -257,7 +257,7 @@ fn the_page_shows_the_figures_of_its_json() {
         "cannot be seen",
         "graph wrong-units is 0",
         "graph wrong-units shows 0 of ",
-        "graph response-time shows 0 of ",
+        "graph latency shows 0 of ",
         "graph throughput shows 0 of ",
         &changed,
         "own data is not",

@@ -40,7 +40,7 @@ pub struct Comparison {
     pub wrong_units: Vec<WrongUnits>,
     /// Every backend and load that both have, in the order of A.
     pub rows: Vec<Row>,
-    /// Backends of ours with wrong units in B, whatever A has.
+    /// Backends of ours that were wrong in B, whatever A has.
     pub ours_wrong_in_b: Vec<String>,
     /// What B lost of ours, and why: backends that broke in it, and what A has and B was to have.
     pub ours_lost_in_b: Vec<String>,

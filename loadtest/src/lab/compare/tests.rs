@@ -135,7 +135,7 @@ fn wrong_units_that_come_or_go_are_always_listed() {
         let went = compare(&sold_wrongly("naive", b), &sold_wrongly("naive", a)).unwrap();
         assert_eq!((went.wrong_units.len(), went.wrong_units[0].wrong_in), (1, Run::A));
         let ours = compare(&sold_wrongly("son7shop-http", a), &sold_wrongly("son7shop-http", b)).unwrap();
-        assert!(ours.is_worse() && ours.summary().contains("WRONG UNITS in B: son7shop-http"));
+        assert!(ours.is_worse() && ours.summary().contains("WRONG in B: son7shop-http"));
         assert!(!compare(&sold_wrongly("son7shop-http", b), &sold_wrongly("son7shop-http", a)).unwrap().is_worse());
     }
     // That it was wrong before is no excuse.

@@ -18,8 +18,8 @@ const HOW_TO_READ: &str = "<h2>How to read it</h2><p>Every backend sells units o
     or the run did not come to its end.\
     <dt>sold/s<dd>Units sold a second: median of the rounds (smallest–largest). Refusals are no sales: they stand in \
     their own column, and the two are never added up.\
-    <dt>p50 … max<dd>Time of an attempt that sold, in milliseconds: the median of the rounds. In the open loop it counts \
-    from when the attempt was due, not from when it could be made.\
+    <dt>p50 … max<dd>Latency of an attempt that sold, in milliseconds: the median of the rounds. In the open loop it \
+    counts from when the attempt was due, not from when it could be made.\
     <dt>refused, failed, dropped<dd>Told that nothing is left; ended in an error; due and never made. Over all rounds.\
     <dt>retries a sale<dd>Lost races and refused locks for each unit sold.\
     <dt>CPU µs, syncs, disk flushes<dd>For each unit sold: processor time of the backend's own processes and of the \
@@ -74,14 +74,14 @@ impl Report {
         let ours = if self.ratios.ours_is_wrong() { " class=\"broken\"" } else { "" };
         let show = |what: &str| figures.show(&format!("/ratios/{what}"));
         body.push_str("<ul>");
-        if self.ratios.wrong_units_of_ours.is_none() {
+        if self.ratios.sold_wrongly_by_ours.is_none() {
             body.push_str("<li class=\"missing\"><b>son7shop was not measured.</b>");
         } else {
             let _ = write!(
                 body,
-                "<li{ours}><b>son7shop: {} wrong units</b> in {} runs of all its ways, {} units sold, {} attempts of \
+                "<li{ours}><b>son7shop: {} units sold wrongly</b> (wrong units, oversold or missing orders, whichever is most) in {} runs of all its ways, {} units sold, {} attempts of \
              unknown outcome.",
-                show("wrong_units_of_ours"),
+                show("sold_wrongly_by_ours"),
                 show("records_of_ours"),
                 show("sold_by_ours"),
                 show("unknown_of_ours"),

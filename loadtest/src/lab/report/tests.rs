@@ -110,7 +110,7 @@ fn every_figure_is_that_of_the_data() {
         ("/lines/2/points/2/missing_orders", None, "8"),
         ("/lines/2/points/1/missing_orders", None, "0"),
         ("/lines/2/points/0/missing_orders", None, "0"),
-        ("/ratios/wrong_units_of_ours", None, "0"),
+        ("/ratios/sold_wrongly_by_ours", None, "0"),
         ("/ratios/rows/0/ours/0/ratio/median", None, "–"),
     ] {
         assert!(found.contains(&figure), "{figure:?}");
@@ -181,7 +181,7 @@ fn nothing_is_drawn_for_what_was_not_measured() {
     let graphs = report.graphs().unwrap();
     let svg = |name: &str| &graphs.iter().find(|graph| graph.0 == name).unwrap().1;
     // It never sold: it has a share that is wrong, and no time.
-    assert!(svg("wrong-units").contains("dead") && !svg("response-time").contains("dead"));
+    assert!(svg("wrong-units").contains("dead") && !svg("latency").contains("dead"));
     // They dropped attempts.
     assert!(svg("open-p50").contains("son7shop-http") && !svg("open-p50").contains("naive"));
     assert!(!svg("open-p50").contains("once"));
