@@ -86,7 +86,7 @@ pub enum RunError {
         /// With so many threads.
         threads: usize,
     },
-    /// It could not be run.
+    /// It could not be run, or broke while it was measured.
     #[error("the planted broken lock could not be run")]
     NotRun(#[source] anyhow::Error),
 }
