@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Compare two runs of the lab: exits 0 when nothing is worse in B by more than the noise, 1 when
-/// something is, 2 when they cannot be read or compared.
+/// something is or one of ours is wrong, broke or is missing in B, 2 when they cannot be read or compared.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The `lab.json` of the run to compare with.

@@ -8,7 +8,7 @@ use son7shop_loadtest::lab::report::csv::csv;
 use son7shop_loadtest::lab::report::redact::redacted;
 use son7shop_loadtest::lab::roster::addresses::{AddressError, check_database, check_redis};
 use son7shop_loadtest::lab::roster::{Trials, Wanted, find};
-use son7shop_loadtest::lab::run::{Progress, Record, run as run_plan};
+use son7shop_loadtest::lab::run::{Missing, Progress, Record, run as run_plan};
 use son7shop_loadtest::lab::summary::Spread;
 use son7shop_loadtest::limits::allow_connections;
 use son7shop_loadtest::page::date::utc;
@@ -28,20 +28,20 @@ const INTERRUPTED: u8 = 130;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Numbers of threads.
-    #[arg(long, value_delimiter = ',', default_value = "1,10,20,50,100,200,500,1000,2000")]
+    #[arg(long, value_delimiter = ',', value_parser = threads, default_value = "1,10,20,50,100,200,500,1000,2000")]
     threads: Vec<usize>,
     /// Rounds.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, value_parser = rounds, default_value_t = 3)]
     rounds: usize,
     /// Seconds that are counted in each run.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, value_parser = seconds, default_value_t = 1.0)]
     seconds: f64,
     /// Fewer numbers of threads, one short round: about three minutes.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["threads", "rounds", "seconds"])]
     quick: bool,
     /// Connections that the threads share, where a backend has a pool; by default the best number for
     /// each is found.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pool: Option<u32>,
     /// Only backends whose name contains one of these.
     #[arg(long, value_delimiter = ',')]
@@ -63,6 +63,29 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
+/// A machine that starts more threads, or somebody who waits for more rounds, is not to be expected.
+const THREADS_MAX: usize = 100_000;
+const ROUNDS_MAX: usize = 1_000;
+const SECONDS_MAX: f64 = 3_600.0;
+
+fn threads(text: &str) -> Result<usize, String> {
+    from_one_to(THREADS_MAX, text)
+}
+
+fn rounds(text: &str) -> Result<usize, String> {
+    from_one_to(ROUNDS_MAX, text)
+}
+
+fn from_one_to(most: usize, text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("is no number from 1 to {most}"))
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && *number <= SECONDS_MAX);
+    number.ok_or_else(|| format!("is no number above 0, up to {SECONDS_MAX}"))
+}
+
 impl Args {
     /// Before anything is started: a wrong address is a mistake, not a server that cannot be had.
     fn check_addresses(&self) -> anyhow::Result<()> {
@@ -78,12 +101,13 @@ impl Args {
     }
 
     fn plan(&self) -> Plan {
-        let most = self.threads.iter().copied().max().unwrap_or(1);
+        let mut threads = self.threads.clone();
+        threads.sort_unstable();
+        // Twice the same would count as another round.
+        threads.dedup();
+        let most = threads.last().copied().unwrap_or(1);
         let few = |threads: usize| threads.min(most);
-        let sell_out = |mut threads: Vec<usize>, patience_seconds| {
-            threads.dedup();
-            SellOut { threads, units: 1_000, patience_seconds }
-        };
+        let sell_out = |threads, patience_seconds| SellOut { threads, units: 1_000, patience_seconds };
         // With 24 backends and the planted one, and 0.3 s beside each step (Plan::nominal_seconds):
         // 25 × (3 × 0.9 + 1.3 + 2 × 0.7) s = 135 s. The rest is for starting the servers, and for 2,000
         // threads that wait for their last unit.
@@ -100,7 +124,7 @@ impl Args {
         // shop for every run, and for 2,000 threads that wait for their last unit.
         Plan {
             rounds: self.rounds,
-            closed: Closed { threads: self.threads.clone(), warmup_seconds: 0.6, window_seconds: self.seconds },
+            closed: Closed { threads, warmup_seconds: 0.6, window_seconds: self.seconds },
             sell_out: sell_out(vec![few(2000)], 5.0),
             open: Open {
                 threads: few(500),
@@ -113,8 +137,8 @@ impl Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let plan = args.plan();
-    ensure!(plan.most_threads() > 0, "no number of threads");
     args.check_addresses()?;
+    check_folder(&args.out)?;
     // The engine inherits the limit and needs as many; beside them are the pools.
     allow_connections(2 * plan.most_threads() + 1_000)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -155,7 +179,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(conclude(&report))
 }
 
-/// Says what was asked for and what came of it; 1 where ours was wrong, 130 where the run was broken off.
+/// Says what was asked for and what came of it; 1 where ours was wrong or broke, 130 where the run was
+/// broken off.
 fn conclude(report: &Report) -> ExitCode {
     let ratios = &report.ratios;
     for row in &ratios.rows {
@@ -171,11 +196,16 @@ fn conclude(report: &Report) -> ExitCode {
     if ratios.missed().next().is_some() {
         println!("A SPEED THAT WAS ASKED FOR WAS MISSED");
     }
-    match ratios.wrong_units_of_ours {
-        Some(wrong) => println!("wrong units of son7shop: {wrong}, in {} runs", ratios.records_of_ours),
+    match ratios.sold_wrongly_by_ours {
+        Some(wrong) => println!("son7shop: {wrong} units sold wrongly, in {} runs", ratios.records_of_ours),
         None => println!("son7shop was not measured"),
     }
-    if ratios.ours_is_wrong() {
+    let mut broke = false;
+    for Missing { name, why } in report.ours_that_broke() {
+        println!("{name} BROKE: {why}");
+        broke = true;
+    }
+    if broke || ratios.ours_is_wrong() {
         return ExitCode::from(1);
     }
     if report.outcome.is_whole { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) }
@@ -218,12 +248,23 @@ fn say(progress: &Progress, seconds_left: f64) {
         }
         None => line.push_str("  nothing was sold"),
     }
-    let _ =
-        write!(line, "  wrong {:>6}  failed {failed}  dropped {dropped}  retries {retries}", sale.verdict.wrong_units);
+    let _ = write!(
+        line,
+        "  wrong units {:>6}  failed {failed}  dropped {dropped}  retries {retries}",
+        sale.verdict.wrong_units
+    );
     println!("{line}  {seconds_left:.0} s left");
 }
 
+/// Makes the folder, and writes into it: when the run has ended it is too late to learn that this fails.
+fn check_folder(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    tempfile::tempfile_in(folder).with_context(|| format!("writing into {}", folder.display()))?;
+    Ok(())
+}
+
 fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
+    // Somebody may have thrown it away meanwhile.
     std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     // Whoever reads the folder meanwhile finds whole files.
     let write = |name: &str, text: &str| {
@@ -245,6 +286,7 @@ fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use son7shop_loadtest::lab::run::Outcome;
 
     #[derive(Parser)]
     struct Line {
@@ -263,6 +305,69 @@ mod tests {
         }
         assert!(parsed(&["lab", "--redis-url=redis://127.0.0.1:6379"]).is_ok());
         assert!(parsed(&["lab", "--redis-url=secret", "--beyond-loopback"]).is_err());
+    }
+
+    #[test]
+    fn what_no_run_can_be_made_of_is_refused_at_once() {
+        for wrong in [
+            "--threads=0",
+            "--threads=",
+            "--threads=1,,2",
+            "--threads=-1",
+            "--threads=100001",
+            "--rounds=0",
+            "--rounds=1001",
+            "--seconds=0",
+            "--seconds=-1",
+            "--seconds=NaN",
+            "--seconds=inf",
+            "--seconds=3601",
+            "--pool=0",
+            "--pool=10001",
+        ] {
+            assert!(Line::try_parse_from(["lab", wrong]).is_err(), "{wrong}");
+        }
+        for set in ["--threads=1", "--rounds=2", "--seconds=0.5"] {
+            assert!(Line::try_parse_from(["lab", "--quick", set]).is_err(), "{set}");
+            assert!(Line::try_parse_from(["lab", set, "--pool=1"]).is_ok(), "{set}");
+        }
+        assert!(Line::try_parse_from(["lab", "--quick", "--pool=1", "--only=a"]).is_ok());
+        let plan = Line::try_parse_from(["lab", "--threads=20,1,20"]).unwrap().args.plan();
+        assert_eq!((plan.closed.threads, plan.sell_out.threads), (vec![1, 20], vec![20]));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_is_found_before_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let (new, file) = (folder.path().join("a/b"), folder.path().join("file"));
+        check_folder(&new).unwrap();
+        assert_eq!(std::fs::read_dir(&new).unwrap().count(), 0);
+        std::fs::write(&file, "").unwrap();
+        let error = check_folder(&file).unwrap_err().to_string();
+        assert!(error.starts_with("making "), "{error}");
+        // Where not even root may make a file.
+        let error = check_folder(Path::new("/proc/self")).unwrap_err().to_string();
+        assert_eq!(error, "writing into /proc/self");
+        // Nothing was started for it.
+        let args = Line::try_parse_from(["lab", "--only=none", "--out", file.to_str().unwrap()]).unwrap().args;
+        assert!(run(&args).unwrap_err().to_string().starts_with("making "));
+    }
+
+    #[test]
+    fn a_run_in_which_ours_broke_fails() {
+        let plan = Line::try_parse_from(["lab"]).unwrap().args.plan();
+        let with = |name: &str, is_whole| {
+            let broke = vec![Missing { name: name.to_owned(), why: "gone".to_owned() }];
+            let outcome = Outcome { backends: Vec::new(), records: Vec::new(), broke, is_whole };
+            let code = conclude(&Report::new(plan.clone(), outcome, Vec::new()));
+            // It has no other way to be compared.
+            format!("{code:?}")
+        };
+        let code = |code: ExitCode| format!("{code:?}");
+        assert_eq!(with("son7shop-http", true), code(ExitCode::from(1)));
+        assert_eq!(with("son7shop-http", false), code(ExitCode::from(1)));
+        assert_eq!(with("redis-lock", true), code(ExitCode::SUCCESS));
+        assert_eq!(with("redis-lock", false), code(ExitCode::from(INTERRUPTED)));
     }
 
     #[test]

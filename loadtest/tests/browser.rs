@@ -24,8 +24,13 @@ const NODE: u32 = 20;
 const FIGURES_MORE_THAN: usize = 20;
 /// A graph that is smaller, in pixels, is not to be seen.
 const GRAPH_PIXELS: f64 = 100.0;
-/// The graphs that the lab is there for.
-const GRAPHS: [&str; 2] = ["wrong-units", "response-time"];
+/// The graphs of the closed loop, and what of a point each shows.
+const GRAPHS: [(&str, &str); 4] = [
+    ("wrong-units", "/wrong_share"),
+    ("latency", "/micros/p50/median"),
+    ("throughput", "/sold_per_second/median"),
+    ("p99", "/micros/p99/median"),
+];
 /// What stands where nothing was measured.
 const ABSENT: &str = "–";
 
@@ -54,7 +59,7 @@ struct Figure {
 #[derive(Debug, Deserialize)]
 struct Graph {
     id: String,
-    lines: usize,
+    dots: usize,
     width: f64,
     height: f64,
 }
@@ -144,16 +149,22 @@ fn expected(document: &Value, figure: &Figure) -> Result<Vec<String>, String> {
     }
 }
 
-/// How much each backend sold at each number of threads: a page that leaves one out tells another story.
-fn must_be_shown(document: &Value) -> Vec<String> {
+/// The pointers of all points of the closed loop.
+fn closed(document: &Value) -> Vec<String> {
     let list = |value: &Value| value.as_array().unwrap().clone();
     let mut pointers = Vec::new();
     for (line, points) in list(&document["lines"]).iter().map(|line| list(&line["points"])).enumerate() {
         let is_closed = |point: &Value| point.pointer("/load/pace/closed").is_some();
         let closed = points.iter().enumerate().filter(|(_, point)| is_closed(point));
-        pointers.extend(closed.map(|(point, _)| format!("/lines/{line}/points/{point}/sold_per_second/median")));
+        pointers.extend(closed.map(|(point, _)| format!("/lines/{line}/points/{point}")));
     }
     pointers
+}
+
+/// How many points a graph of the closed loop has to show.
+fn dots(document: &Value, what: &str) -> usize {
+    let is_measured = |point: &&String| document.pointer(&format!("{point}{what}")).is_some_and(Value::is_number);
+    closed(document).iter().filter(is_measured).count()
 }
 
 /// Everything that is wrong with a page; `document` is the JSON of the same run.
@@ -176,14 +187,21 @@ fn wrong(seen: &Seen, document: &Value) -> Vec<String> {
         wrong.push(format!("only {} figures", pointers.len()));
     }
     let is_shown = |pointer: &String| seen.figures.iter().any(|figure| figure.pointer == *pointer);
-    let left_out = must_be_shown(document).into_iter().filter(|pointer| !is_shown(pointer));
+    // A page that leaves out how much one sold at some number of threads tells another story.
+    let sold = closed(document).into_iter().map(|point| format!("{point}/sold_per_second/median"));
+    let left_out = sold.filter(|pointer| !is_shown(pointer));
     wrong.extend(left_out.map(|pointer| format!("{pointer} is not on the page")));
-    for id in GRAPHS {
-        let is_there = |graph: &Graph| graph.id == id && graph.lines > 0;
-        match seen.graphs.iter().find(|graph| is_there(graph)) {
-            Some(graph) if graph.width > GRAPH_PIXELS && graph.height > GRAPH_PIXELS => {}
-            Some(graph) => wrong.push(format!("graph {id} is {} × {} pixels", graph.width, graph.height)),
-            None => wrong.push(format!("graph {id} is missing or empty")),
+    for (id, what) in GRAPHS {
+        let Some(Graph { dots: shown, width, height, .. }) = seen.graphs.iter().find(|graph| graph.id == id) else {
+            wrong.push(format!("graph {id} is missing"));
+            continue;
+        };
+        let measured = dots(document, what);
+        if *shown == 0 || *shown != measured {
+            wrong.push(format!("graph {id} shows {shown} of {measured} points"));
+        }
+        if *width <= GRAPH_PIXELS || *height <= GRAPH_PIXELS {
+            wrong.push(format!("graph {id} is {width} × {height} pixels"));
         }
     }
     if seen.headings.iter().all(String::is_empty) {
@@ -223,7 +241,9 @@ fn the_page_shows_the_figures_of_its_json() {
     let lies = r#"<img src="lie.png"><script>throw new Error("a lie")</script>"#;
     let hidden = "<style>#wrong-units{display:none}[data-figure]{opacity:0}</style>";
     let lie = folder.path().join("lie.html");
-    std::fs::write(&lie, format!("{html}{lies}{hidden}")).unwrap();
+    // Axes and legends without a point, that is.
+    let empty = html.replace("<circle", "<g");
+    std::fs::write(&lie, format!("{empty}{lies}{hidden}")).unwrap();
     let figure = seen.figures.iter().find(|one| document.pointer(&one.pointer).is_some_and(Value::is_f64)).unwrap();
     let exact = document.pointer(&figure.pointer).unwrap().as_f64().unwrap();
     *document.pointer_mut(&figure.pointer).unwrap() = json!(exact * 2.0 + 1.0);
@@ -236,6 +256,9 @@ fn the_page_shows_the_figures_of_its_json() {
         "a lie",
         "cannot be seen",
         "graph wrong-units is 0",
+        "graph wrong-units shows 0 of ",
+        "graph latency shows 0 of ",
+        "graph throughput shows 0 of ",
         &changed,
         "own data is not",
         "median is not on the page",

@@ -7,7 +7,7 @@ use son7shop_loadtest::lab::backend::{Promise, Shelf};
 use son7shop_loadtest::lab::load::{Costs, Counted, Load, Micros, PLENTY, Pace, Sale};
 use son7shop_loadtest::lab::plan::{Closed, Open, Plan, SellOut};
 use son7shop_loadtest::lab::report::Report;
-use son7shop_loadtest::lab::run::{About, Outcome, Record};
+use son7shop_loadtest::lab::run::{About, Missing, Outcome, Record};
 use son7shop_loadtest::lab::verdict::Verdict;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,6 +85,32 @@ fn the_exit_code_says_whether_the_second_is_worse() {
     let (code, said) = compare(&fast, &once, &[]);
     assert!(code == 0 && said.contains("-99.0 % one round: cannot tell"), "{said}");
     assert!(said.contains("not the same: plan: rounds: A: 3, B: 1"), "{said}");
+}
+
+#[test]
+fn ours_that_broke_or_is_missing_is_told_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = |ours: &[u64]| {
+        let (mut both, other) = (report("redis-lua-always", &[1_000, 1_010]), report("son7shop-http", ours));
+        both.outcome.backends.extend(other.outcome.backends);
+        both.outcome.records.extend(other.outcome.records);
+        both
+    };
+    let json =
+        |report: Report| serde_json::to_string(&Report::new(report.plan, report.outcome, report.missing)).unwrap();
+    let whole = written(folder.path(), "whole.json", &json(both(&[1_000, 1_010])));
+    let why = || vec![Missing { name: "son7shop-http".to_owned(), why: "out of order".to_owned() }];
+    let (mut broke, mut none) = (both(&[1_000]), report("redis-lua-always", &[1_000, 1_010]));
+    (broke.outcome.broke, none.missing) = (why(), why());
+    let broke = written(folder.path(), "broke.json", &json(broke));
+    let none = written(folder.path(), "none.json", &json(none));
+    for (b, lost) in [(&broke, "son7shop-http broke: out of order"), (&none, "son7shop-http is missing: out of order")]
+    {
+        let (code, said) = compare(&whole, b, &[]);
+        assert!(code == 1 && said.contains(&format!("LOST in B: {lost}.")), "{said}");
+    }
+    let (code, said) = compare(&none, &whole, &[]);
+    assert_eq!(code, 0, "{said}");
 }
 
 #[test]

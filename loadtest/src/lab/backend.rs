@@ -43,6 +43,15 @@ impl Promise {
             Self::InMemory => "in memory only",
         }
     }
+
+    /// More is safer.
+    pub(super) const fn strength(self) -> u8 {
+        match self {
+            Self::SyncedBeforeAnswer => 2,
+            Self::SyncedLater => 1,
+            Self::InMemory => 0,
+        }
+    }
 }
 
 /// What is left on the shelf, and what was written down.

@@ -20,11 +20,14 @@ mod tests;
 
 use super::load::{Load, Pace};
 use super::report::{OURS, Report};
-use super::run::{Missing, PLANTED};
-use super::summary::{Line, Point, Spread};
+use super::run::{About, Missing, PLANTED};
+use super::summary::{Line, MicrosSpread, Point, Spread};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// The setting that says how much each size of a pool sold.
+const POOLS_TRIED: &str = "pools tried";
 
 /// What differs between run A and run B.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,8 +40,10 @@ pub struct Comparison {
     pub wrong_units: Vec<WrongUnits>,
     /// Every backend and load that both have, in the order of A.
     pub rows: Vec<Row>,
-    /// Backends of ours with wrong units in B, whatever A has.
+    /// Backends of ours that were wrong in B, whatever A has.
     pub ours_wrong_in_b: Vec<String>,
+    /// What B lost of ours, and why: backends that broke in it, and what A has and B was to have.
+    pub ours_lost_in_b: Vec<String>,
 }
 
 /// One of the two runs.
@@ -71,10 +76,19 @@ pub struct WrongUnits {
     pub load: String,
     /// In which of the runs it was wrong.
     pub wrong_in: Run,
-    /// The most wrong units of a round of A, by size.
-    pub a: i64,
+    /// What was wrong in A, each of its worst round.
+    pub a: Wrong,
     /// The same of B.
-    pub b: i64,
+    pub b: Wrong,
+}
+
+/// What was wrong: see [`Point`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "they are what they are called there")]
+pub struct Wrong {
+    pub wrong_units: i64,
+    pub oversold: u64,
+    pub missing_orders: i64,
 }
 
 /// A backend under one load, in both runs.
@@ -86,8 +100,6 @@ pub struct Row {
     pub load: String,
     /// Threads of a closed loop; `None` for other loads.
     pub closed_threads: Option<usize>,
-    /// Rounds of A and of B.
-    pub rounds: (usize, usize),
     /// Units sold a second: more is better.
     pub sold_per_second: Difference,
     /// The median latency in microseconds: less is better.
@@ -103,6 +115,8 @@ pub struct Difference {
     pub a: Option<Spread>,
     /// The same of B.
     pub b: Option<Spread>,
+    /// Rounds of A and of B that have it.
+    pub rounds: (usize, usize),
     /// By how many percent of A's median that of B is larger; `None` where that cannot be said.
     pub percent: Option<f64>,
     /// What that means.
@@ -152,8 +166,7 @@ pub fn compare(a: &Report, b: &Report) -> Result<Comparison, NothingInCommon> {
     for (line, other) in a.lines.iter().filter_map(|line| Some((line, find(b, &line.backend)?))) {
         for (point, matching) in line.points.iter().filter_map(|point| Some((point, matching(other, point)?))) {
             wrong_units.extend(wrong(&line.backend, point, matching));
-            let rounds = (rounds(a, &line.backend, &point.load), rounds(b, &line.backend, &matching.load));
-            rows.push(row(&line.backend, point, matching, rounds));
+            rows.push(row(&line.backend, point, matching));
         }
     }
     if rows.iter().all(|row| row.backend == PLANTED) {
@@ -163,31 +176,33 @@ pub fn compare(a: &Report, b: &Report) -> Result<Comparison, NothingInCommon> {
     only_in.extend(lacking(Run::B, b, a));
     let is_wrong = |line: &&Line| line.backend.starts_with(OURS) && line.points.iter().any(|point| !point.is_right);
     let ours_wrong_in_b = b.lines.iter().filter(is_wrong).map(|line| line.backend.clone()).collect();
-    Ok(Comparison { warnings: warnings(a, b), only_in, wrong_units, rows, ours_wrong_in_b })
+    let ours_lost_in_b = ours_lost(a, b);
+    Ok(Comparison { warnings: warnings(a, b), only_in, wrong_units, rows, ours_wrong_in_b, ours_lost_in_b })
 }
 
 impl Comparison {
-    /// Whether B is worse: slower somewhere by more than the noise, or one of ours is wrong. The
-    /// lock that is broken on purpose does not count.
+    /// Whether B is worse: slower somewhere by more than the noise, or one of ours is wrong, broke or
+    /// is missing. The lock that is broken on purpose does not count.
     pub fn is_worse(&self) -> bool {
-        !self.ours_wrong_in_b.is_empty() || self.count(Verdict::Worse) > 0
+        let is_worse_at_all = self.count(Verdict::Worse) > 0;
+        is_worse_at_all || !self.ours_wrong_in_b.is_empty() || !self.ours_lost_in_b.is_empty()
     }
 
     /// How many figures have this verdict, those of the lock that is broken on purpose left out.
     pub fn count(&self, verdict: Verdict) -> usize {
-        self.judged().filter(|(_, one)| one.verdict == verdict).count()
+        self.judged().filter(|one| one.verdict == verdict).count()
     }
 
     /// How many figures' rounds would lie apart if the runs were alike, for that reason alone; the
     /// verdicts ask for more.
     pub fn apart_by_chance(&self) -> f64 {
         let can_tell = |one: &Difference| matches!(one.verdict, Verdict::Better | Verdict::Worse | Verdict::Noise);
-        self.judged().filter(|(_, one)| can_tell(one)).map(|(row, _)| apart_by_chance(row.rounds)).sum()
+        self.judged().filter(can_tell).map(|one| apart_by_chance(one.rounds)).sum()
     }
 
-    fn judged(&self) -> impl Iterator<Item = (&Row, Difference)> {
+    fn judged(&self) -> impl Iterator<Item = Difference> {
         let rows = self.rows.iter().filter(|row| row.backend != PLANTED);
-        rows.flat_map(|row| [row.sold_per_second, row.p50_micros, row.p99_micros].map(|one| (row, one)))
+        rows.flat_map(|row| [row.sold_per_second, row.p50_micros, row.p99_micros])
     }
 }
 
@@ -230,30 +245,29 @@ fn words(load: &Load) -> String {
     }
 }
 
-fn rounds(report: &Report, backend: &str, load: &Load) -> usize {
-    report.outcome.records.iter().filter(|record| record.backend == backend && record.load == *load).count()
-}
-
-fn row(backend: &str, a: &Point, b: &Point, rounds: (usize, usize)) -> Row {
+fn row(backend: &str, a: &Point, b: &Point) -> Row {
     let closed_threads = matches!(a.load.pace, Pace::Closed { .. }).then_some(a.load.threads);
-    let micros = |of: fn(&super::summary::MicrosSpread) -> Spread| {
-        difference(a.micros.as_ref().map(of), b.micros.as_ref().map(of), rounds, false)
+    let micros = |of: fn(&MicrosSpread) -> Spread| {
+        let of = |micros: &MicrosSpread| (of(micros), micros.rounds);
+        difference(a.micros.as_ref().map(of), b.micros.as_ref().map(of), false)
     };
     Row {
         backend: backend.to_owned(),
         load: words(&a.load),
         closed_threads,
-        rounds,
-        sold_per_second: difference(Some(a.sold_per_second), Some(b.sold_per_second), rounds, true),
+        sold_per_second: difference(Some((a.sold_per_second, a.rounds)), Some((b.sold_per_second, b.rounds)), true),
         p50_micros: micros(|micros| micros.p50),
         p99_micros: micros(|micros| micros.p99),
     }
 }
 
-fn difference(a: Option<Spread>, b: Option<Spread>, rounds: (usize, usize), more_is_better: bool) -> Difference {
-    let (Some(from), Some(to)) = (a, b) else {
-        return Difference { a, b, percent: None, verdict: Verdict::NotMeasured };
-    };
+/// Of figures with the number of rounds that have them.
+fn difference(a: Option<(Spread, usize)>, b: Option<(Spread, usize)>, more_is_better: bool) -> Difference {
+    let of = |figure: Option<(Spread, usize)>| (figure.map(|one| one.0), figure.map_or(0, |one| one.1));
+    let ((spread_a, rounds_a), (spread_b, rounds_b)) = (of(a), of(b));
+    let rounds = (rounds_a, rounds_b);
+    let said = |percent, verdict| Difference { a: spread_a, b: spread_b, rounds, percent, verdict };
+    let Some((from, to)) = spread_a.zip(spread_b) else { return said(None, Verdict::NotMeasured) };
     let percent = (from.median > 0.0).then(|| (to.median / from.median - 1.0) * 100.0);
     let verdict = if rounds.0 < 2 || rounds.1 < 2 {
         Verdict::OneRound
@@ -264,7 +278,7 @@ fn difference(a: Option<Spread>, b: Option<Spread>, rounds: (usize, usize), more
     } else {
         Verdict::Worse
     };
-    Difference { a, b, percent, verdict }
+    said(percent, verdict)
 }
 
 /// The rule that this module opens with.
@@ -281,19 +295,26 @@ fn wrong(backend: &str, a: &Point, b: &Point) -> Option<WrongUnits> {
         _ => return None,
     };
     let load = words(&a.load);
-    Some(WrongUnits { backend: backend.to_owned(), load, wrong_in, a: a.wrong_units, b: b.wrong_units })
+    let of = |point: &Point| {
+        let Point { wrong_units, oversold, missing_orders, .. } = *point;
+        Wrong { wrong_units, oversold, missing_orders }
+    };
+    Some(WrongUnits { backend: backend.to_owned(), load, wrong_in, a: of(a), b: of(b) })
+}
+
+/// Why a report lacks a backend, or some loads of it, if it says so.
+fn why_lacking<'a>(report: &'a Report, backend: &str) -> Option<&'a str> {
+    let reasons = report.missing.iter().chain(&report.outcome.broke);
+    reasons.filter(|one| one.name == backend).map(|one| one.why.as_str()).next()
 }
 
 /// What `has` has and `lacks` does not.
 fn lacking(run: Run, has: &Report, lacks: &Report) -> Vec<OnlyIn> {
     let mut only_in = Vec::new();
     for line in &has.lines {
-        let why = || {
-            // A server that is missing takes all its backends with it.
-            let is_it = |one: &&Missing| line.backend.starts_with(&one.name);
-            lacks.missing.iter().chain(&lacks.outcome.broke).find(is_it).map(|one| one.why.clone())
-        };
-        let mut add = |load| only_in.push(OnlyIn { run, backend: line.backend.clone(), load, why: why() });
+        let why = why_lacking(lacks, &line.backend);
+        let mut add =
+            |load| only_in.push(OnlyIn { run, backend: line.backend.clone(), load, why: why.map(str::to_owned) });
         match find(lacks, &line.backend) {
             None => add(None),
             Some(other) => {
@@ -305,12 +326,36 @@ fn lacking(run: Run, has: &Report, lacks: &Report) -> Vec<OnlyIn> {
     only_in
 }
 
+/// What is lost counts, or a backend that breaks would look no worse than one that does not. A load that
+/// B was not to have is no loss.
+fn ours_lost(a: &Report, b: &Report) -> Vec<String> {
+    let is_ours = |name: &str| name.starts_with(OURS);
+    let broke = b.outcome.broke.iter().filter(|one| is_ours(&one.name));
+    let mut lost: Vec<String> = broke.map(|Missing { name, why }| format!("{name} broke: {why}")).collect();
+    let has_broken = |name: &str| b.outcome.broke.iter().any(|one| one.name == name);
+    let wanted = b.plan.steps(1);
+    for Line { backend, points } in a.lines.iter().filter(|line| is_ours(&line.backend) && !has_broken(&line.backend)) {
+        let Some(line) = find(b, backend) else {
+            let why = why_lacking(b, backend).map_or(String::new(), |why| format!(": {why}"));
+            lost.push(format!("{backend} is missing{why}"));
+            continue;
+        };
+        let is_wanted = |point: &&Point| wanted.iter().any(|step| is_same(&step.load, &point.load));
+        let lacks = |point: &&Point| matching(line, point).is_none();
+        let alone = points.iter().filter(is_wanted).filter(lacks);
+        lost.extend(alone.map(|point| format!("{backend} with {} is missing", words(&point.load))));
+    }
+    lost
+}
+
 fn warnings(a: &Report, b: &Report) -> Vec<String> {
     let mut warnings = Vec::new();
     for (run, report) in [(Run::A, a), (Run::B, b)] {
         if !report.outcome.is_whole {
             warnings.push(format!("{run:?} was broken off: it has fewer rounds or loads than it was to have"));
         }
+        let broke = report.outcome.broke.iter();
+        warnings.extend(broke.map(|Missing { name, why }| format!("{name} broke in {run:?}: {why}")));
     }
     differ("machine", &json(&a.machine), &json(&b.machine), &mut warnings);
     differ("plan", &json(&a.plan), &json(&b.plan), &mut warnings);
@@ -321,10 +366,15 @@ fn warnings(a: &Report, b: &Report) -> Vec<String> {
                 warnings.push(format!("{} promises otherwise: A: {a}, B: {b}", one.name));
             }
             let what = format!("settings of {}", one.name);
-            differ(&what, &json(&one.settings), &json(&other.settings), &mut warnings);
+            differ(&what, &json(&settings(one)), &json(&settings(other)), &mut warnings);
         }
     }
     warnings
+}
+
+/// A backend's settings, without what was only measured on the way to one: no two runs have the same.
+fn settings(about: &About) -> Vec<&(String, String)> {
+    about.settings.iter().filter(|(name, _)| name != POOLS_TRIED).collect()
 }
 
 /// As a JSON document; of what cannot be one, nothing.

@@ -14,14 +14,25 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads them: of a backend's `processes` (none: not known), of this process, of the disks; `syncs`
-    /// is what the backend says.
-    pub(super) fn take(processes: &[u32], syncs: Option<u64>) -> Self {
+    /// Reads them before what is measured begins: of a backend's `processes` (none: not known), of this
+    /// process, of the disks. `syncs` asks the backend, which costs processor time: before the rest.
+    pub(super) fn before(processes: &[u32], syncs: impl FnOnce() -> Option<u64>) -> Self {
+        let syncs = syncs();
+        Self { syncs, ..Self::of_the_kernel(processes) }
+    }
+
+    /// Reads them when it has ended: the backend is asked after the rest.
+    pub(super) fn after(processes: &[u32], syncs: impl FnOnce() -> Option<u64>) -> Self {
+        let kernel = Self::of_the_kernel(processes);
+        Self { syncs: syncs(), ..kernel }
+    }
+
+    fn of_the_kernel(processes: &[u32]) -> Self {
         let sum = || processes.iter().map(|pid| cpu(*pid)).sum::<Result<Duration, _>>().ok();
         Self {
             backend: if processes.is_empty() { None } else { sum() },
             buyers: cpu(std::process::id()).ok(),
-            syncs,
+            syncs: None,
             flushes: disk_flushes(),
         }
     }
@@ -90,7 +101,24 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::unwrap_used, reason = "tests")]
+    fn what_it_costs_to_ask_for_syncs_is_nobodys() {
+        let now = || cpu(std::process::id()).unwrap();
+        let mut asked = Vec::new();
+        // Asking costs processor time, until the kernel has seen it.
+        let mut ask = || {
+            let began = now();
+            while now() == began {}
+            asked.push((began, now()));
+            Some(1)
+        };
+        let (before, after) = (Reading::before(&[], &mut ask), Reading::after(&[], &mut ask));
+        assert!(before.buyers.unwrap() >= asked[0].1 && after.buyers.unwrap() <= asked[1].0, "{asked:?}");
+        assert_eq!((before.syncs, after.syncs), (Some(1), Some(1)));
+    }
+
+    #[test]
     fn a_process_that_is_gone_has_no_costs() {
-        assert_eq!(Reading::take(&[u32::MAX], None).backend, None);
+        assert_eq!(Reading::before(&[u32::MAX], || None).backend, None);
     }
 }

@@ -3,15 +3,16 @@
 //! OS threads, as in the shop that asked the question: what a thread costs is part of the
 //! answer, and it is the same for every backend.
 
-use super::backend::{Attempt, Backend, Bought};
+use super::backend::{Attempt, Backend, Bought, Till};
 use super::costs::Reading;
 use super::load::{Counted, Load, Micros, Pace, Sale};
 use super::verdict::Verdict;
 use crate::drive::{Schedule, percentile};
 use anyhow::Context;
 use hdrhistogram::Histogram;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Barrier, OnceLock};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ pub fn sell<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<Sal
 
 fn stock_up_and_sell<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<Sale> {
     backend.stock_up(load.units)?;
-    let (tally, window, opened, closed) = contend(backend, load)?;
+    let (tally, window, opened, closed) = contend(backend, load, |_| STACK_BYTES)?;
     let counted = tally.counted(window);
     let shelf = backend.shelf()?;
     Ok(Sale {
@@ -45,11 +46,10 @@ struct Run {
     threads: usize,
     phase: AtomicU8,
     broken: AtomicBool,
-    /// Threads that are done by themselves; the last of them wakes `waits`.
+    /// Threads that are done; the last of them wakes `waits`.
     done: AtomicUsize,
     waits: Thread,
-    /// Waited at twice: when everybody has a till, and when the clock starts.
-    start: Barrier,
+    start: Start,
     /// When the first attempt of an open loop is due.
     first_due: OnceLock<Instant>,
     /// The next attempt of an open loop: whoever is free makes it.
@@ -57,16 +57,67 @@ struct Run {
 }
 
 impl Run {
-    /// Sleeps, if anybody buys meanwhile.
-    fn pause(&self, time: Duration) {
-        if !self.is_broken() {
-            std::thread::sleep(time);
+    /// Waits until `deadline`, if nobody breaks meanwhile, or until everybody is done.
+    fn wait_until(&self, deadline: Instant) {
+        while !self.is_broken() && self.done.load(Ordering::Acquire) < self.threads {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::park_timeout(left);
         }
     }
 
-    /// Whether somebody has no till.
+    /// Whether somebody has no till, or panicked.
     fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Nothing that comes of the run counts: whoever buys stops.
+    fn break_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+        self.phase.store(OVER, Ordering::Relaxed);
+        self.waits.unpark();
+    }
+}
+
+/// Where threads wait until all of them can begin. Unlike a barrier it need not know how many come: one
+/// that could not be started is not waited for.
+#[derive(Default)]
+struct Start {
+    line: Mutex<Line>,
+    changed: Condvar,
+}
+
+/// Who waits.
+#[derive(Default)]
+struct Line {
+    ready: usize,
+    is_open: bool,
+}
+
+impl Start {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more thread is ready; comes back when all may begin.
+    fn wait(&self) {
+        let mut line = self.line();
+        line.ready += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(line, |line| !line.is_open));
+    }
+
+    /// Until so many are ready.
+    fn wait_for(&self, threads: usize) {
+        drop(self.changed.wait_while(self.line(), |line| line.ready < threads));
+    }
+
+    /// All may begin.
+    fn open(&self) {
+        self.line().is_open = true;
+        self.changed.notify_all();
     }
 }
 
@@ -74,14 +125,19 @@ const WARMING_UP: u8 = 0;
 const COUNTING: u8 = 1;
 const OVER: u8 = 2;
 
-fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tally, Duration, Reading, Reading)> {
+/// `stack_bytes` is the stack of each thread, by its number.
+fn contend<B: Backend + ?Sized>(
+    backend: &B,
+    load: &Load,
+    stack_bytes: impl Fn(usize) -> usize,
+) -> anyhow::Result<(Tally, Duration, Reading, Reading)> {
     let run = Run {
         threads: load.threads,
         phase: AtomicU8::new(WARMING_UP),
         broken: AtomicBool::new(false),
         done: AtomicUsize::new(0),
         waits: std::thread::current(),
-        start: Barrier::new(load.threads + 1),
+        start: Start::default(),
         first_due: OnceLock::new(),
         next: AtomicU64::new(0),
     };
@@ -93,73 +149,81 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
         Pace::SellOut { patience_seconds } => (Duration::ZERO, seconds(patience_seconds)?),
     };
     let processes = backend.processes();
-    let read = || Reading::take(&processes, backend.syncs());
+    let (before, after) =
+        (|| Reading::before(&processes, || backend.syncs()), || Reading::after(&processes, || backend.syncs()));
     std::thread::scope(|scope| {
         let mut buyers = Vec::with_capacity(load.threads);
         for thread in 0..load.threads {
             let (run, pace) = (&run, load.pace);
             let buyer = move || buy(backend, run, pace, thread);
-            let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, buyer);
-            match spawned {
+            match std::thread::Builder::new().stack_size(stack_bytes(thread)).spawn_scoped(scope, buyer) {
                 Ok(buyer) => buyers.push(buyer),
                 Err(error) => {
-                    // The barrier cannot be passed any more: the threads that wait would wait for ever.
-                    eprintln!("loadtest: thread {thread} of {} cannot be started: {error}", load.threads);
-                    std::process::exit(2);
+                    run.break_off();
+                    run.start.open();
+                    let what = format!("thread {thread} of {} cannot be started", load.threads);
+                    return Err(anyhow::Error::new(error).context(what));
                 }
             }
         }
         // Until everybody has a till: that may take long, and is not part of what is measured.
-        run.start.wait();
-        let mut opened = read();
-        if !matches!(load.pace, Pace::Closed { .. }) {
+        run.start.wait_for(buyers.len());
+        let mut opened = before();
+        if !matches!(load.pace, Pace::Closed { .. }) && !run.is_broken() {
             run.phase.store(COUNTING, Ordering::Relaxed);
         }
         let mut began = *run.first_due.get_or_init(Instant::now);
-        run.start.wait();
-        match load.pace {
-            Pace::Closed { .. } => {
-                run.pause(warmup);
-                opened = read();
-                began = Instant::now();
-                run.phase.store(COUNTING, Ordering::Relaxed);
-                run.pause(window);
-            }
-            Pace::Open { .. } => run.pause(window.saturating_sub(began.elapsed())),
-            Pace::SellOut { .. } => {
-                while run.done.load(Ordering::Acquire) < load.threads && !run.is_broken() {
-                    let left = window.saturating_sub(began.elapsed());
-                    if left.is_zero() {
-                        break;
-                    }
-                    std::thread::park_timeout(left);
-                }
-            }
+        run.start.open();
+        if matches!(load.pace, Pace::Closed { .. }) {
+            run.wait_until(began + warmup);
+            opened = before();
+            began = Instant::now();
+            // Unless somebody broke: then it is over.
+            let _ = run.phase.compare_exchange(WARMING_UP, COUNTING, Ordering::Relaxed, Ordering::Relaxed);
         }
+        run.wait_until(began + window);
         run.phase.store(OVER, Ordering::Relaxed);
-        let (window, closed) = (began.elapsed(), read());
+        let (elapsed, closed) = (began.elapsed(), after());
         let mut sum = Tally::new()?;
         for buyer in buyers {
-            let part = buyer.join().map_err(|_| anyhow::anyhow!("a buying thread panicked"))?;
-            sum.add(part?);
+            sum.add(buyer.join().map_err(|_| anyhow::anyhow!("a buying thread panicked"))??);
         }
         // What ends after the window of a closed loop is not counted; else everything is.
-        let closed = if matches!(load.pace, Pace::Closed { .. }) { closed } else { read() };
+        let until_last = sum.last_ended.map(|ended| ended.saturating_duration_since(began));
+        let (window, closed) = match load.pace {
+            Pace::Closed { .. } => (elapsed, closed),
+            Pace::Open { .. } => (until_last.unwrap_or_default().max(window), after()),
+            Pace::SellOut { .. } => (until_last.unwrap_or(elapsed), after()),
+        };
         Ok((sum, window, opened, closed))
     })
 }
 
-/// One thread.
+/// One thread, from its till to its last attempt. A panic is an error: the others are not left waiting.
 fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -> anyhow::Result<Tally> {
-    let till = backend.till(thread).with_context(|| format!("thread {thread} of {}", backend.name()));
-    let tally = Tally::new();
-    run.broken.fetch_or(till.is_err() || tally.is_err(), Ordering::Relaxed);
-    run.start.wait();
-    run.start.wait();
-    let (mut till, mut tally) = (till?, tally?);
-    if run.is_broken() {
-        return Ok(tally);
+    let words = || format!("thread {thread} of {}", backend.name());
+    let prepared = unpanicked(|| Ok((backend.till(thread)?, Tally::new()?)));
+    if prepared.is_err() {
+        run.break_off();
     }
+    run.start.wait();
+    let (mut till, mut tally) = prepared.with_context(words)?;
+    let bought = unpanicked(|| if run.is_broken() { Ok(()) } else { buy_at(till.as_mut(), &mut tally, run, pace) });
+    if bought.is_err() {
+        run.break_off();
+    }
+    if run.done.fetch_add(1, Ordering::AcqRel) + 1 == run.threads {
+        run.waits.unpark();
+    }
+    bought.with_context(words).map(|()| tally)
+}
+
+fn unpanicked<T>(what: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")))
+}
+
+/// Buys until the run is over.
+fn buy_at(till: &mut dyn Till, tally: &mut Tally, run: &Run, pace: Pace) -> anyhow::Result<()> {
     match pace {
         Pace::Closed { .. } => {
             while run.phase.load(Ordering::Relaxed) != OVER {
@@ -170,7 +234,7 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
                     COUNTING => Counts::Fully,
                     _ => Counts::LatencyOnly,
                 };
-                tally.count(attempt, began.elapsed(), counts);
+                tally.count(attempt, began, counts);
             }
         }
         Pace::Open { per_second, window_seconds } => {
@@ -179,13 +243,13 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
             let schedule = Schedule::new(first_due, per_second, 0, 1);
             loop {
                 let due = schedule.due_at(run.next.fetch_add(1, Ordering::Relaxed));
-                if due >= closes {
+                if due >= closes || run.is_broken() {
                     break;
                 }
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 if Instant::now() < closes {
                     let attempt = till.buy();
-                    tally.count(attempt, due.elapsed(), Counts::Fully);
+                    tally.count(attempt, due, Counts::Fully);
                 } else {
                     tally.dropped(closes - due);
                 }
@@ -197,14 +261,11 @@ fn buy<B: Backend + ?Sized>(backend: &B, run: &Run, pace: Pace, thread: usize) -
                 let began = Instant::now();
                 let attempt = till.buy();
                 left = !attempt.as_ref().is_ok_and(|attempt| attempt.bought == Bought::SoldOut);
-                tally.count(attempt, began.elapsed(), Counts::Fully);
-            }
-            if run.done.fetch_add(1, Ordering::AcqRel) + 1 == run.threads {
-                run.waits.unpark();
+                tally.count(attempt, began, Counts::Fully);
             }
         }
     }
-    Ok(tally)
+    Ok(())
 }
 
 /// How an attempt counts, by when it ended.
@@ -223,15 +284,20 @@ enum Counts {
 struct Tally {
     counted: Counted,
     latency: Histogram<u64>,
+    /// When the last attempt ended, however it ended.
+    last_ended: Option<Instant>,
 }
 
 impl Tally {
     fn new() -> anyhow::Result<Self> {
         let latency = Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 3)?;
-        Ok(Self { counted: Counted::default(), latency })
+        Ok(Self { counted: Counted::default(), latency, last_ended: None })
     }
 
-    fn count(&mut self, attempt: anyhow::Result<Attempt>, took: Duration, counts: Counts) {
+    /// An attempt that ends now; its latency counts from `since`.
+    fn count(&mut self, attempt: anyhow::Result<Attempt>, since: Instant, counts: Counts) {
+        let ended = Instant::now();
+        self.last_ended = Some(ended);
         let (counted, in_window) = (&mut self.counted, u64::from(counts == Counts::Fully));
         match attempt {
             Ok(Attempt { bought, retries }) => {
@@ -243,7 +309,7 @@ impl Tally {
                 counted.sold_in_all += 1;
                 counted.sold += in_window;
                 if counts != Counts::Not {
-                    self.latency.saturating_record(nanos(took));
+                    self.latency.saturating_record(nanos(ended.saturating_duration_since(since)));
                 }
             }
             Err(error) => {
@@ -270,6 +336,7 @@ impl Tally {
         sum.dropped += counted.dropped;
         sum.sold_in_all += counted.sold_in_all;
         sum.unknown_in_all += counted.unknown_in_all;
+        self.last_ended = self.last_ended.max(part.last_ended);
         // Both have the same bounds, so adding cannot fail.
         let _ = self.latency.add(&part.latency);
     }

@@ -86,7 +86,7 @@ pub enum RunError {
         /// With so many threads.
         threads: usize,
     },
-    /// It could not be run.
+    /// It could not be run, or broke while it was measured.
     #[error("the planted broken lock could not be run")]
     NotRun(#[source] anyhow::Error),
 }
@@ -102,10 +102,19 @@ pub fn run(
     // Before all else: also a run that is broken off has looked.
     let pace = Pace::Closed { warmup_seconds: 0.0, window_seconds: 0.2 };
     let load = Load { threads: PLANTED_THREADS, units: PLENTY, pace };
-    found_broken(&load, &Contender::sell(&planted, &load).map_err(RunError::NotRun)?)?;
+    found_broken(&load, &sell(&planted, &load).map_err(RunError::NotRun)?)?;
 
     let all: Vec<&dyn Contender> =
         std::iter::once(&planted as &dyn Contender).chain(contenders.iter().map(AsRef::as_ref)).collect();
+    run_all(plan, &all, stop, say)
+}
+
+fn run_all(
+    plan: &Plan,
+    all: &[&dyn Contender],
+    stop: &AtomicBool,
+    say: &mut dyn FnMut(&Progress),
+) -> Result<Outcome, RunError> {
     let mut outcome = Outcome {
         backends: all.iter().map(|one| about(*one)).collect(),
         records: Vec::new(),
@@ -130,6 +139,8 @@ pub fn run(
                 }
                 // Whoever stops the run often ends the servers with it.
                 Err(_) if stop.load(Ordering::Relaxed) => return Ok(outcome),
+                // From here on nothing would show that the lab finds what is wrong.
+                Err(error) if contender.name() == PLANTED => return Err(RunError::NotRun(error)),
                 Err(error) => {
                     let why = format!("{error:#} (with {:?})", step.load);
                     outcome.broke.push(Missing { name: contender.name().to_owned(), why });
@@ -267,6 +278,17 @@ mod tests {
         assert!(outcome.broke[0].why.contains("panicked") && outcome.broke[1].why.contains("out of order"));
         assert_eq!(of(&outcome, "weak").count(), 1);
         assert_eq!(of(&outcome, "strong").count(), 2 * 6);
+    }
+
+    #[test]
+    fn a_planted_backend_that_breaks_ends_the_run() {
+        let (planted, other) = (fake(PLANTED, 1e9, 20), fake("other", 1e9, 1_000));
+        let mut done = 0;
+        let all = [planted.as_ref(), other.as_ref()];
+        let ended = run_all(&small(), &all, &AtomicBool::new(false), &mut |progress| done = progress.done);
+        let Err(RunError::NotRun(error)) = ended else { panic!("{ended:?}") };
+        // Both with one thread; then it has 20.
+        assert_eq!((error.to_string().as_str(), done), ("out of order", 2));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::load::{Costs, Counted, Load, Micros, Sale};
 use super::run::Record;
+use super::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 /// A figure over the rounds.
@@ -40,6 +41,8 @@ impl Spread {
 pub struct Point {
     /// What it got.
     pub load: Load,
+    /// Rounds in which it was measured: fewer than planned where it broke, or the run was broken off.
+    pub rounds: usize,
     /// Units sold a second.
     pub sold_per_second: Spread,
     /// Percentiles of the latency in microseconds; nothing where no round sold a unit.
@@ -56,6 +59,9 @@ pub struct Point {
     pub costs: CostsSpread,
     /// The most wrong units of any round, by size; with its sign.
     pub wrong_units: i64,
+    /// The most orders that are missing in any round, by size; with its sign: below zero, orders were written
+    /// that nobody was told of.
+    pub missing_orders: i64,
     /// The largest share of the units sold that is wrong, of any round; 0 to 1 and beyond.
     pub wrong_share: f64,
     /// The most units sold beyond the stock in any round.
@@ -66,8 +72,10 @@ pub struct Point {
 
 /// Percentiles of a latency, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "they are what they are called")]
+#[allow(missing_docs, reason = "the others are what they are called")]
 pub struct MicrosSpread {
+    /// Rounds in which a unit was sold: only these have a latency.
+    pub rounds: usize,
     pub p50: Spread,
     pub p90: Spread,
     pub p99: Spread,
@@ -124,6 +132,7 @@ fn point(load: Load, rounds: &[&Record]) -> Option<Point> {
     let micros = |of: fn(&Micros) -> f64| Spread::of(counted().filter_map(|counted| counted.micros.as_ref().map(of)));
     let micros = micros(|micros| micros.p50).and_then(|p50| {
         Some(MicrosSpread {
+            rounds: counted().filter(|counted| counted.micros.is_some()).count(),
             p50,
             p90: micros(|micros| micros.p90)?,
             p99: micros(|micros| micros.p99)?,
@@ -139,8 +148,10 @@ fn point(load: Load, rounds: &[&Record]) -> Option<Point> {
     let sold = sum(|counted| counted.sold).max(1) as f64;
     let wrong_share =
         |sale: &Sale| sale.verdict.wrong_units.unsigned_abs() as f64 / sale.counted.sold_in_all.max(1) as f64;
+    let most = |of: fn(&Verdict) -> i64| sales().map(|sale| of(&sale.verdict)).max_by_key(|units| units.unsigned_abs());
     Some(Point {
         load,
+        rounds: rounds.len(),
         sold_per_second: Spread::of(counted().map(Counted::sold_per_second))?,
         micros,
         refused: sum(|counted| counted.refused),
@@ -153,7 +164,8 @@ fn point(load: Load, rounds: &[&Record]) -> Option<Point> {
             syncs: cost(|costs| costs.syncs),
             disk_flushes: cost(|costs| costs.disk_flushes),
         },
-        wrong_units: sales().map(|sale| sale.verdict.wrong_units).max_by_key(|wrong| wrong.unsigned_abs())?,
+        wrong_units: most(|verdict| verdict.wrong_units)?,
+        missing_orders: most(|verdict| verdict.missing_orders)?,
         wrong_share: sales().map(wrong_share).max_by(f64::total_cmp)?,
         oversold: sales().map(|sale| sale.verdict.oversold).max()?,
         is_right: sales().all(|sale| sale.verdict.is_right()),
@@ -166,7 +178,6 @@ mod tests {
     use super::*;
     use crate::lab::backend::Shelf;
     use crate::lab::load::Pace;
-    use crate::lab::verdict::Verdict;
 
     fn record(backend: &str, threads: usize, round: usize, sold: u64, left: i64) -> Record {
         let pace = Pace::Closed { warmup_seconds: 0.0, window_seconds: 1.0 };
@@ -193,13 +204,15 @@ mod tests {
 
     #[test]
     fn rounds_are_put_together_by_backend_and_load() {
-        let records = [
+        let mut records = [
             record("b", 1, 1, 5, 95),
             record("b", 20, 1, 10, 90),
             record("a", 1, 1, 0, 100),
             record("b", 20, 2, 30, 75),
             record("b", 20, 3, 20, 79),
         ];
+        records[1].sale.verdict.missing_orders = 3;
+        records[3].sale.verdict.missing_orders = -4;
         let lines = summarize(&records);
         assert_eq!(lines.iter().map(|line| line.backend.as_str()).collect::<Vec<_>>(), ["b", "a"]);
         let threads: Vec<usize> = lines[0].points.iter().map(|point| point.load.threads).collect();
@@ -208,12 +221,17 @@ mod tests {
         assert_eq!(point.sold_per_second, Spread { median: 20.0, min: 10.0, max: 30.0 });
         // The second round lost 25 of 30, the third 21 of 20.
         assert_eq!((point.wrong_units, point.is_right, point.failed), (5, false, 3));
+        assert_eq!((point.missing_orders, lines[0].points[0].missing_orders), (-4, 0));
         assert!((point.wrong_share - 5.0 / 30.0).abs() < 1e-9);
         assert!((point.retries_per_sale - 2.0).abs() < 1e-9);
         assert_eq!(point.costs.syncs, None);
         assert_eq!(point.costs.disk_flushes, Spread::of([0.5]));
+        assert_eq!((point.rounds, lines[0].points[0].rounds), (3, 1));
         // What never sold has no latency, not one of zero.
         assert_eq!(lines[1].points[0].micros, None);
+        // What sold in one round of two has a latency of one.
+        let lines = summarize(&[record("b", 20, 1, 5, 95), record("b", 20, 2, 0, 100)]);
+        assert_eq!((lines[0].points[0].rounds, lines[0].points[0].micros.unwrap().rounds), (2, 1));
     }
 
     #[test]

@@ -23,8 +23,8 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 
 /// A page of this title with this body, and `data` inside as JSON under the id `data`.
 pub fn page(title: &str, body: &str, data: &impl Serialize) -> Result<String, serde_json::Error> {
-    // No text of a script may end the script.
-    let data = serde_json::to_string(data)?.replace("</", "<\\/");
+    // No text of a script may end it, or begin a comment or another script in it. `<` stands only in strings.
+    let data = serde_json::to_string(data)?.replace('<', "\\u003c");
     Ok(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{0}</title><style>{STYLE}</style>\
@@ -56,11 +56,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_cannot_end_its_script() {
-        let page = page("a<b", "<p>", &["</script><b>"]).unwrap();
+    fn data_can_neither_end_its_script_nor_begin_another() {
+        let texts = ["</script><b>", "<!--<script>"];
+        let page = page("a<b", "<p>", &texts).unwrap();
         let (_, data) = page.split_once(r#"id="data">"#).unwrap();
         let (data, _) = data.split_once("</script>").unwrap();
-        assert_eq!(serde_json::from_str::<Vec<String>>(data).unwrap(), ["</script><b>"]);
+        assert_eq!(serde_json::from_str::<Vec<String>>(data).unwrap(), texts);
+        // After `<!--<script`, the script's end would not be one.
+        assert!(!data.contains('<'), "{data}");
         assert!(page.contains("<h1>a&lt;b</h1>"));
     }
 

@@ -35,8 +35,9 @@ function look() {
   }))
   const graphs = [...document.querySelectorAll('figure[id]')].map((figure) => {
     const svg = figure.querySelector('svg')
-    const lines = svg ? svg.querySelectorAll('polyline, path').length : 0
-    return { id: figure.id, lines, ...(svg ? box(svg) : { width: 0, height: 0 }) }
+    // Axes and the legend are lines, too; only what is measured has dots.
+    const dots = svg ? svg.querySelectorAll('circle').length : 0
+    return { id: figure.id, dots, ...(svg ? box(svg) : { width: 0, height: 0 }) }
   })
   const headings = [...document.querySelectorAll('h1, h2, h3')].map((heading) => heading.innerText.trim())
   return { figures, graphs, headings, data: document.querySelector('#data')?.textContent ?? null }

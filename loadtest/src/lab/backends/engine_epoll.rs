@@ -97,10 +97,6 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    fn read(&self) -> Reading {
-        Reading::take(&[self.shop.pid()], self.shop.syncs())
-    }
-
     fn of(&self, sold: u64) -> Costs {
         match (&self.opened, &self.closed) {
             (Some(opened), Some(closed)) => closed.since(opened, sold),
@@ -113,12 +109,12 @@ impl Probe for Window<'_> {
     fn window_opened(&mut self) {
         // Before the reading, which takes a while: the client counts by the clock.
         self.phase.store(COUNTING, Ordering::Relaxed);
-        self.opened = Some(self.read());
+        self.opened = Some(Reading::before(&[self.shop.pid()], || self.shop.syncs()));
     }
 
     fn window_closed(&mut self) {
         self.phase.store(OVER, Ordering::Relaxed);
-        self.closed = Some(self.read());
+        self.closed = Some(Reading::after(&[self.shop.pid()], || self.shop.syncs()));
     }
 }
 

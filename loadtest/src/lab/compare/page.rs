@@ -28,10 +28,10 @@ impl Comparison {
         let throughput =
             self.by_threads("Units sold a second, B ÷ A (above 1: B sells more)", |row| row.sold_per_second);
         let _ = write!(body, "<figure id=\"throughput\">{}</figure>", throughput?);
-        let p99 = self.by_threads("99th percentile, B ÷ A (above 1: B is slower)", |row| row.p99_micros);
+        let p99 = self.by_threads("Latency (99th percentile), B ÷ A (above 1: B is slower)", |row| row.p99_micros);
         let _ = write!(body, "<figure id=\"p99\">{}</figure>", p99?);
         body.push_str("<h2>Figures</h2><p>Medians of the rounds.</p><table><thead><tr><th>backend<th>load");
-        for figure in ["sold a second", "p50 ms", "p99 ms"] {
+        for figure in ["sold/s", "p50 ms", "p99 ms"] {
             let _ = write!(body, "<th>{figure} A<th>B<th>difference");
         }
         body.push_str("</tr></thead><tbody>");
@@ -66,7 +66,10 @@ impl Comparison {
             let _ = write!(said, " Of {one_round} figures a run has one round: cannot tell.");
         }
         if !self.ours_wrong_in_b.is_empty() {
-            let _ = write!(said, " WRONG UNITS in B: {}.", self.ours_wrong_in_b.join(", "));
+            let _ = write!(said, " WRONG in B: {}.", self.ours_wrong_in_b.join(", "));
+        }
+        if !self.ours_lost_in_b.is_empty() {
+            let _ = write!(said, " LOST in B: {}.", self.ours_lost_in_b.join("; "));
         }
         said
     }
@@ -127,6 +130,13 @@ impl std::fmt::Display for super::WrongUnits {
             Run::A => "is not wrong any more",
             Run::B => "is WRONG now and was not",
         };
-        write!(f, "{} with {} {happened}: wrong units A {}, B {}", self.backend, self.load, self.a, self.b)
+        write!(f, "{} with {} {happened}: A {}, B {}", self.backend, self.load, self.a, self.b)
+    }
+}
+
+impl std::fmt::Display for super::Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { wrong_units, oversold, missing_orders } = self;
+        write!(f, "{wrong_units} wrong units, {oversold} oversold, {missing_orders} missing orders")
     }
 }

@@ -81,7 +81,7 @@ fn a_difference_counts_only_beyond_the_noise() {
         let comparison = compare(&one(a, 5.0), &one(b, 5.0)).unwrap();
         let [row] = comparison.rows.as_slice() else { panic!("{comparison:?}") };
         assert_eq!(row.sold_per_second.verdict, expected, "{a:?} {b:?}");
-        assert_eq!(row.rounds, (a.len(), b.len()));
+        assert_eq!(row.sold_per_second.rounds, (a.len(), b.len()));
         assert_eq!(comparison.is_worse(), expected == Verdict::Worse, "{a:?} {b:?}");
     }
 }
@@ -106,28 +106,54 @@ fn a_longer_latency_is_worse_and_a_missing_one_is_nothing() {
 }
 
 #[test]
+fn a_latency_that_one_round_has_cannot_be_told_whatever_the_other_rounds_have() {
+    // Two of B's rounds sold nothing.
+    let comparison = compare(&one(&[100, 100, 100], 5.0), &one(&[100, 0, 0], 50.0)).unwrap();
+    let row = &comparison.rows[0];
+    assert_eq!((row.sold_per_second.rounds, row.p50_micros.rounds), ((3, 3), (3, 1)));
+    assert_eq!((row.sold_per_second.verdict, row.p50_micros.verdict), (Verdict::Noise, Verdict::OneRound));
+    assert_eq!(row.p99_micros.verdict, Verdict::OneRound);
+    // The one figure that can tell, of three rounds and three.
+    assert!((comparison.apart_by_chance() - 0.1).abs() < 1e-9);
+}
+
+#[test]
 fn wrong_units_that_come_or_go_are_always_listed() {
-    let wrong = |backend: &str, wrong: &[i64]| {
+    let sold_wrongly = |backend: &str, wrong: &[i64]| {
         let rounds = wrong.iter().map(|wrong| Round { sold: 100, micros: 5.0, wrong: *wrong }).collect();
         report(&[(backend, 20, rounds)])
     };
     // One round of three is enough, and so is one round altogether.
     for (a, b) in [(&[0, 0, 0][..], &[0, 7, 0][..]), (&[0], &[7])] {
-        let came = compare(&wrong("naive", a), &wrong("naive", b)).unwrap();
-        let expected =
-            WrongUnits { backend: "naive".to_owned(), load: "20 threads".to_owned(), wrong_in: Run::B, a: 0, b: 7 };
+        let came = compare(&sold_wrongly("naive", a), &sold_wrongly("naive", b)).unwrap();
+        let wrong = |wrong_units| Wrong { wrong_units, oversold: 0, missing_orders: 0 };
+        let (backend, load) = ("naive".to_owned(), "20 threads".to_owned());
+        let expected = WrongUnits { backend, load, wrong_in: Run::B, a: wrong(0), b: wrong(7) };
         assert_eq!(came.wrong_units, [expected]);
         // Others promise nothing.
         assert!(!came.is_worse());
-        let went = compare(&wrong("naive", b), &wrong("naive", a)).unwrap();
+        let went = compare(&sold_wrongly("naive", b), &sold_wrongly("naive", a)).unwrap();
         assert_eq!((went.wrong_units.len(), went.wrong_units[0].wrong_in), (1, Run::A));
-        let ours = compare(&wrong("son7shop-http", a), &wrong("son7shop-http", b)).unwrap();
-        assert!(ours.is_worse() && ours.summary().contains("WRONG UNITS in B: son7shop-http"));
-        assert!(!compare(&wrong("son7shop-http", b), &wrong("son7shop-http", a)).unwrap().is_worse());
+        let ours = compare(&sold_wrongly("son7shop-http", a), &sold_wrongly("son7shop-http", b)).unwrap();
+        assert!(ours.is_worse() && ours.summary().contains("WRONG in B: son7shop-http"));
+        assert!(!compare(&sold_wrongly("son7shop-http", b), &sold_wrongly("son7shop-http", a)).unwrap().is_worse());
     }
     // That it was wrong before is no excuse.
-    let both = compare(&wrong("son7shop-http", &[1, 1]), &wrong("son7shop-http", &[1, 1])).unwrap();
+    let both = compare(&sold_wrongly("son7shop-http", &[1, 1]), &sold_wrongly("son7shop-http", &[1, 1])).unwrap();
     assert!(both.wrong_units.is_empty() && both.is_worse());
+}
+
+#[test]
+fn an_order_that_is_missing_is_named_though_no_unit_is_wrong() {
+    let a = report(&[("son7shop-http", 20, rounds(&[100, 101], 5.0))]);
+    let mut b = a.clone();
+    b.outcome.records[1].sale.verdict.missing_orders = 2;
+    let b = Report::new(b.plan, b.outcome, Vec::new());
+    let comparison = compare(&a, &b).unwrap();
+    let said = "son7shop-http with 20 threads is WRONG now and was not: A 0 wrong units, 0 oversold, 0 missing \
+                orders, B 0 wrong units, 0 oversold, 2 missing orders";
+    assert_eq!(comparison.wrong_units.iter().map(ToString::to_string).collect::<Vec<_>>(), [said]);
+    assert!(comparison.is_worse() && comparison.html(("a", "b")).unwrap().contains(said));
 }
 
 #[test]
@@ -135,12 +161,57 @@ fn what_only_one_has_is_named() {
     let few = || rounds(&[100, 101, 102], 5.0);
     let a = report(&[("both", 1, few()), ("both", 20, few()), ("mysql-naive", 1, few())]);
     let mut b = report(&[("both", 1, few()), ("redis-lua", 1, few())]);
-    b.missing = vec![Missing { name: "mysql".to_owned(), why: "no root".to_owned() }];
+    b.missing =
+        ["mysql", "mysql-naive"].map(|name| Missing { name: name.to_owned(), why: format!("no {name}") }).to_vec();
     let comparison = compare(&a, &b).unwrap();
     assert_eq!(comparison.rows.len(), 1);
     let said: Vec<String> = comparison.only_in.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["B has no both with 20 threads", "B has no mysql-naive: no root", "A has no redis-lua"]);
+    assert_eq!(said, ["B has no both with 20 threads", "B has no mysql-naive: no mysql-naive", "A has no redis-lua"]);
     assert!(!comparison.is_worse());
+}
+
+#[test]
+fn one_of_ours_that_broke_or_is_missing_is_worse() {
+    let few = || rounds(&[100, 101, 102], 5.0);
+    let run = |threads: &[usize], backends: &[&str]| {
+        let all = backends.iter().flat_map(|name| threads.iter().map(|threads| (*name, *threads, few())));
+        report(&all.collect::<Vec<_>>())
+    };
+    let missing = |name: &str| vec![Missing { name: name.to_owned(), why: "gone".to_owned() }];
+    let a = run(&[1, 20], &["redis", "son7shop-http", "son7shop-http-pool"]);
+    let mut broke = a.clone();
+    broke.outcome.broke = missing("son7shop-http");
+    let mut had_no = run(&[1, 20], &["redis", "son7shop-http-pool"]);
+    had_no.missing = missing("son7shop-http");
+    let mut of_another_name = run(&[1, 20], &["redis", "son7shop-http"]);
+    of_another_name.missing = missing("son7shop-http");
+    let partly = {
+        let mut few = a.clone();
+        few.outcome.records.retain(|one| one.backend != "son7shop-http" || one.load.threads == 1);
+        Report::new(few.plan, few.outcome, Vec::new())
+    };
+    for (b, lost) in [
+        (&broke, "son7shop-http broke: gone"),
+        (&had_no, "son7shop-http is missing: gone"),
+        (&of_another_name, "son7shop-http-pool is missing"),
+        (&partly, "son7shop-http with 20 threads is missing"),
+    ] {
+        let comparison = compare(&a, b).unwrap();
+        assert_eq!(comparison.ours_lost_in_b, [lost]);
+        assert!(comparison.is_worse() && comparison.summary().contains(&format!("LOST in B: {lost}.")));
+    }
+    assert!(compare(&a, &broke).unwrap().warnings.contains(&"son7shop-http broke in B: gone".to_owned()));
+    // That it broke before is no excuse.
+    assert!(compare(&broke, &broke).unwrap().is_worse());
+    let mut other = a.clone();
+    other.outcome.broke = missing("redis");
+    let mut fewer = run(&[20], &["redis", "son7shop-http", "son7shop-http-pool"]);
+    fewer.plan.closed.threads = vec![20];
+    // What A lacked, what is not ours, what was not wanted.
+    for (a, b) in [(&broke, &a), (&had_no, &a), (&had_no, &had_no), (&a, &other), (&a, &fewer)] {
+        let comparison = compare(a, b).unwrap();
+        assert_eq!((comparison.ours_lost_in_b.as_slice(), comparison.is_worse()), (&[][..], false));
+    }
 }
 
 #[test]
@@ -166,7 +237,8 @@ fn what_was_not_the_same_is_said_first() {
     assert_eq!(compare(&a, &a).unwrap().warnings, [""; 0]);
     let mut b = a.clone();
     b.plan.closed.window_seconds = 9.0;
-    b.outcome.backends[0].settings = vec![("pool".to_owned(), "64".to_owned()), ("new".to_owned(), "1".to_owned())];
+    let settings = [("pool", "64"), ("new", "1"), ("pools tried", "32: 1/s, 64: 2/s")];
+    b.outcome.backends[0].settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     b.outcome.backends[0].promise = Promise::InMemory;
     b.outcome.is_whole = false;
     let mut a = a;

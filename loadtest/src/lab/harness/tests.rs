@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::lab::backend::{Promise, Shelf, Till};
-use std::sync::Mutex;
+use crate::lab::backend::{Promise, Shelf};
 
 /// Sells from a number, rightly; each attempt takes so long.
 struct Plain {
@@ -111,6 +110,22 @@ fn an_open_loop_that_keeps_up_drops_nothing() {
     assert_eq!(sale.counted.sold + sale.counted.dropped, 40);
     // None, on a machine that does not stand still as the window closes.
     assert!(sale.counted.dropped < 10, "{:?}", sale.counted);
+    // What is due in a second takes a second, though the last attempt ended before.
+    assert!(sale.counted.seconds >= 1.0, "{:?}", sale.counted);
+}
+
+/// Four attempts of 50 ms behind one lock: all of them are counted, so the 200 ms that they take are, too.
+#[test]
+fn seconds_last_until_the_last_attempt_that_counts_has_ended() {
+    let sellout = Pace::SellOut { patience_seconds: 0.05 };
+    let open = Pace::Open { per_second: 80.0, window_seconds: 0.05 };
+    for pace in [sellout, open] {
+        let backend = Plain::new(Duration::from_millis(50), u64::MAX);
+        let counted = sell(&backend, &Load { threads: 4, units: 1_000, pace }).unwrap().counted;
+        #[allow(clippy::cast_precision_loss, reason = "at most four")]
+        let least = 0.05 * counted.sold as f64;
+        assert!(counted.sold > 0 && counted.seconds >= least, "{pace:?}: {counted:?}");
+    }
 }
 
 #[test]
@@ -134,4 +149,67 @@ fn a_till_that_cannot_be_had_is_an_error_and_nobody_waits() {
     let pace = Pace::Closed { warmup_seconds: 0.0, window_seconds: 60.0 };
     let error = sell(&Plain::new(Duration::ZERO, 0), &Load { threads: 51, units: 1, pace }).unwrap_err();
     assert!(format!("{error:#}").contains("no till for thread 50"), "{error:#}");
+}
+
+/// Its till, or its third attempt, panics.
+struct Mad {
+    till_panics: bool,
+    attempts: AtomicU64,
+}
+
+impl Backend for Mad {
+    fn name(&self) -> &'static str {
+        "mad"
+    }
+    fn about(&self) -> &'static str {
+        ""
+    }
+    fn promise(&self) -> Promise {
+        Promise::InMemory
+    }
+    fn stock_up(&self, _: u64) -> anyhow::Result<()> {
+        Ok(())
+    }
+    fn till(&self, thread: usize) -> anyhow::Result<Box<dyn Till + '_>> {
+        assert!(thread != 1 || !self.till_panics, "on purpose");
+        Ok(Box::new(MadTill(self)))
+    }
+    fn shelf(&self) -> anyhow::Result<Shelf> {
+        Ok(Shelf { left: 0, orders: 0 })
+    }
+}
+
+struct MadTill<'a>(&'a Mad);
+
+impl Till for MadTill<'_> {
+    fn buy(&mut self) -> anyhow::Result<Attempt> {
+        assert!(self.0.attempts.fetch_add(1, Ordering::Relaxed) != 2, "on purpose");
+        Ok(Attempt { bought: Bought::Sold, retries: 0 })
+    }
+}
+
+#[test]
+fn a_panic_in_a_till_is_an_error_and_nobody_waits() {
+    // Whoever waited would wait for an hour.
+    let paces = [
+        Pace::Closed { warmup_seconds: 3_600.0, window_seconds: 3_600.0 },
+        Pace::Open { per_second: 100.0, window_seconds: 3_600.0 },
+        Pace::SellOut { patience_seconds: 3_600.0 },
+    ];
+    for (pace, till_panics) in paces.into_iter().flat_map(|pace| [(pace, true), (pace, false)]) {
+        let mad = Mad { till_panics, attempts: AtomicU64::new(0) };
+        let error = sell(&mad, &Load { threads: 4, units: 1_000_000, pace }).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("of mad: it panicked"), "{pace:?}: {error}");
+    }
+}
+
+#[test]
+fn a_thread_that_cannot_be_started_is_an_error_and_nobody_waits() {
+    let pace = Pace::Closed { warmup_seconds: 0.0, window_seconds: 3_600.0 };
+    let backend = Plain::new(Duration::ZERO, u64::MAX);
+    // The third asks for more memory than any machine has.
+    let stack_bytes = |thread| if thread == 2 { 1 << 60 } else { STACK_BYTES };
+    let error = contend(&backend, &Load { threads: 4, units: 9, pace }, stack_bytes).err().unwrap();
+    assert!(format!("{error:#}").starts_with("thread 2 of 4 cannot be started: "), "{error:#}");
 }

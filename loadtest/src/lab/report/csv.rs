@@ -11,7 +11,7 @@ pub const HEADER: [&str; 26] = [
     "round",
     "pace",
     "threads",
-    "offered_per_second",
+    "due_per_second",
     "units",
     "seconds",
     "sold",
@@ -49,7 +49,7 @@ pub fn csv(records: &[Record]) -> String {
 fn row(record: &Record) -> Vec<String> {
     let Record { backend, round, load, sale } = record;
     let figure = |figure: Option<f64>| figure.map_or(String::new(), |figure| format!("{figure:.3}"));
-    let (pace, offered) = match load.pace {
+    let (pace, due) = match load.pace {
         Pace::Closed { .. } => ("closed", None),
         Pace::Open { per_second, .. } => ("open", Some(per_second)),
         Pace::SellOut { .. } => ("sell_out", None),
@@ -57,7 +57,7 @@ fn row(record: &Record) -> Vec<String> {
     let Counted { seconds, sold, refused, failed, dropped, retries, micros, .. } = &sale.counted;
     let verdict = &sale.verdict;
     let rate = Some(sale.counted.sold_per_second()).filter(|rate| rate.is_finite());
-    let mut row = vec![quoted(backend), round.to_string(), pace.to_owned(), load.threads.to_string(), figure(offered)];
+    let mut row = vec![quoted(backend), round.to_string(), pace.to_owned(), load.threads.to_string(), figure(due)];
     row.extend([load.units.to_string(), figure(Some(*seconds)), sold.to_string(), figure(rate)]);
     row.extend([refused, failed, dropped, retries].map(u64::to_string));
     row.extend(micros.map_or([None; 5], |m| [m.p50, m.p90, m.p99, m.p999, m.max].map(Some)).map(figure));

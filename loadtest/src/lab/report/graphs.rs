@@ -33,7 +33,7 @@ impl Report {
         let all = |_: &str| true;
         let mut graphs = vec![
             ("wrong-units", self.wrong_units("Wrong units by threads", all)?),
-            ("response-time", self.response_time("Response time (median) by threads", all)?),
+            ("latency", self.latency("Latency (median) by threads", all)?),
             (
                 "throughput",
                 self.by_threads(
@@ -43,11 +43,11 @@ impl Report {
                     all,
                 )?,
             ),
-            ("p99", self.by_threads("Response time (99th percentile) by threads", millis(), p99, all)?),
+            ("p99", self.by_threads("Latency (99th percentile) by threads", millis(), p99, all)?),
         ];
-        if self.lines.iter().flat_map(|line| &line.points).any(|point| offered(point).is_some()) {
-            graphs.push(("open-p50", self.by_rate("Latency (median) by attempts that were due", p50)?));
-            graphs.push(("open-p99", self.by_rate("Latency (99th percentile) by attempts that were due", p99)?));
+        if self.lines.iter().flat_map(|line| &line.points).any(|point| due_per_second(point).is_some()) {
+            graphs.push(("open-p50", self.by_rate("Latency (median) by attempts due a second", p50)?));
+            graphs.push(("open-p99", self.by_rate("Latency (99th percentile) by attempts due a second", p99)?));
         }
         Ok(graphs)
     }
@@ -57,7 +57,7 @@ impl Report {
         let few = |name: &str| HEADLINE.contains(&name) || name == PLANTED || name.ends_with("naive");
         Ok(vec![
             ("headline", self.wrong_units("One hot product: wrong units by threads", few)?),
-            ("headline-time", self.response_time("One hot product: response time (median) by threads", few)?),
+            ("headline-latency", self.latency("One hot product: latency (median) by threads", few)?),
         ])
     }
 
@@ -65,11 +65,11 @@ impl Report {
         let percent = |point: &Point| Some(point.wrong_share * 100.0);
         let closed = self.lines.iter().flat_map(|line| &line.points).filter_map(closed);
         let most = closed.filter_map(percent).fold(100.0, f64::max);
-        let y = ("% of the units sold, worst round", Axis::Linear(BELOW_ZERO..most * 1.02));
+        let y = ("wrong units, % of the units sold, worst round", Axis::Linear(BELOW_ZERO..most * 1.02));
         self.by_threads(title, y, percent, which)
     }
 
-    fn response_time(&self, title: &str, which: impl Fn(&str) -> bool) -> Result<String, GraphError> {
+    fn latency(&self, title: &str, which: impl Fn(&str) -> bool) -> Result<String, GraphError> {
         self.by_threads(title, millis(), p50, which)
     }
 
@@ -86,16 +86,8 @@ impl Report {
 
     fn by_rate(&self, title: &str, of: impl Fn(&Point) -> Option<f64>) -> Result<String, GraphError> {
         // Where many attempts were dropped the latency is that of the window's length.
-        let curves = self.curves(|point| self.keeps_up(point).then_some((offered(point)?, of(point)?)));
+        let curves = self.curves(|point| keeps_up(point).then_some((due_per_second(point)?, of(point)?)));
         draw(title, "attempts due a second", millis(), curves)
-    }
-
-    /// Whether so few attempts of an open loop were dropped that the percentiles are not theirs.
-    #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-    fn keeps_up(&self, point: &Point) -> bool {
-        let Pace::Open { per_second, window_seconds } = point.load.pace else { return false };
-        let due = per_second * window_seconds * self.plan.rounds as f64;
-        point.dropped as f64 <= DROPPED_MAX * due
     }
 
     /// Ours first; what has no point has no curve.
@@ -130,6 +122,15 @@ fn strokes<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stroke> {
     names.map(stroke).collect()
 }
 
+/// Whether so few attempts of an open loop were dropped that the percentiles are not theirs.
+#[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
+fn keeps_up(point: &Point) -> bool {
+    let Pace::Open { per_second, window_seconds } = point.load.pace else { return false };
+    // In the rounds that there were: of those that a backend did not live to see nothing was due.
+    let due = per_second * window_seconds * point.rounds as f64;
+    point.dropped as f64 <= DROPPED_MAX * due
+}
+
 fn millis() -> (&'static str, Axis) {
     ("milliseconds", Axis::Log)
 }
@@ -142,8 +143,8 @@ fn p99(point: &Point) -> Option<f64> {
     Some(point.micros?.p99.median / 1e3)
 }
 
-/// Attempts a second of an open loop.
-fn offered(point: &Point) -> Option<f64> {
+/// Attempts that an open loop has due a second.
+fn due_per_second(point: &Point) -> Option<f64> {
     match point.load.pace {
         Pace::Open { per_second, .. } => Some(per_second),
         Pace::Closed { .. } | Pace::SellOut { .. } => None,

@@ -19,7 +19,7 @@ pub mod ratios;
 pub mod redact;
 mod tables;
 
-use super::load::Pace;
+use super::load::{Load, Pace};
 use super::plan::Plan;
 use super::run::{Missing, Outcome};
 use super::summary::{Line, Point, summarize};
@@ -78,6 +78,35 @@ impl Report {
         let lines = summarize(&outcome.records);
         let ratios = Ratios::of(&plan, &outcome.records);
         Self { machine: machine(), made: Vec::new(), plan, outcome, missing, lines, ratios }
+    }
+}
+
+/// How much of a backend was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Measured {
+    runs: usize,
+    /// Runs that every backend was to have: rates of an open loop but the lowest are only for those that
+    /// keep up.
+    wanted: usize,
+}
+
+impl Report {
+    /// Those of ours that broke while they were measured, and why.
+    pub fn ours_that_broke(&self) -> impl Iterator<Item = &Missing> {
+        self.outcome.broke.iter().filter(|one| one.name.starts_with(OURS))
+    }
+
+    fn measured(&self, backend: &str) -> Measured {
+        let lowest = self.plan.open.per_second.first();
+        let is_for_all = |load: &Load| match load.pace {
+            Pace::Open { per_second, .. } => lowest.is_some_and(|lowest| per_second.total_cmp(lowest).is_eq()),
+            Pace::Closed { .. } | Pace::SellOut { .. } => true,
+        };
+        let records = self.outcome.records.iter().filter(|record| record.backend == backend);
+        Measured {
+            runs: records.filter(|record| is_for_all(&record.load)).count(),
+            wanted: self.plan.steps(1).iter().filter(|step| is_for_all(&step.load)).count(),
+        }
     }
 }
 

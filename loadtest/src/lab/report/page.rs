@@ -1,8 +1,8 @@
 //! The page, for a reader who believes nothing that it cannot show.
 
 use super::figure::Figures;
-use super::{Report, ReportError, closed};
-use crate::lab::run::{Missing, PLANTED};
+use super::{Measured, Report, ReportError, closed};
+use crate::lab::run::{About, Missing, PLANTED};
 use crate::page::{escape, page};
 use std::fmt::Write as _;
 
@@ -12,10 +12,14 @@ const HOW_TO_READ: &str = "<h2>How to read it</h2><p>Every backend sells units o
     its sign. Above zero, units were sold that are still for sale; below, units are gone that nobody was told of (an \
     attempt that failed may explain one). A row that is wrong has a red ground.\
     <dt>oversold<dd>Units sold beyond those that there were; of the worst round.\
+    <dt>missing orders<dd>Units that buyers were told are theirs, less orders written; of the worst round, with its sign. \
+    Above zero, an order was acknowledged and is not there.\
+    <dt>rounds<dd>In so many it was measured: fewer than planned where it broke or could not keep up with a lower rate, \
+    or the run did not come to its end.\
     <dt>sold/s<dd>Units sold a second: median of the rounds (smallest–largest). Refusals are no sales: they stand in \
     their own column, and the two are never added up.\
-    <dt>p50 … max<dd>Time of an attempt that sold, in milliseconds: the median of the rounds. In the open loop it counts \
-    from when the attempt was due, not from when it could be made.\
+    <dt>p50 … max<dd>Latency of an attempt that sold, in milliseconds: the median of the rounds. In the open loop it \
+    counts from when the attempt was due, not from when it could be made.\
     <dt>refused, failed, dropped<dd>Told that nothing is left; ended in an error; due and never made. Over all rounds.\
     <dt>retries a sale<dd>Lost races and refused locks for each unit sold.\
     <dt>CPU µs, syncs, disk flushes<dd>For each unit sold: processor time of the backend's own processes and of the \
@@ -28,6 +32,9 @@ impl Report {
     pub fn html(&self) -> Result<String, ReportError> {
         let figures = Figures::of(self)?;
         let mut body = String::new();
+        for Missing { name, why } in self.ours_that_broke() {
+            let _ = write!(body, "<p class=\"broken\"><b>{} broke</b>: {}</p>", escape(name), escape(why));
+        }
         if !self.outcome.is_whole {
             body.push_str(
                 "<p class=\"broken\">This run was broken off: what is here was measured, the rest is missing.</p>",
@@ -44,7 +51,7 @@ impl Report {
              median (smallest–largest). Like is judged by like: a database or a Redis with a pool of its best size by ours \
              with a pool, an HTTP server with a connection for each thread by ours with as many.</p>{}\
              <h2>Where ours sells less</h2><p>Backends that were right, at numbers of threads at which they sold more than \
-             the best of ours that is reached in the same way.</p>{}{HOW_TO_READ}\
+             the best of ours that is reached in the same way, promises the same and was right.</p>{}{HOW_TO_READ}\
              <h2>Contention</h2><p>Every thread buys again as soon as it has an answer.</p>{}\
              <h2>Sell-out</h2><p>Fewer units than the threads want.</p>{}\
              <h2>Open loop</h2><p>Attempts are due at even distances, whatever the backend does. A backend that cannot \
@@ -66,15 +73,20 @@ impl Report {
     fn found(&self, body: &mut String, figures: &Figures) {
         let ours = if self.ratios.ours_is_wrong() { " class=\"broken\"" } else { "" };
         let show = |what: &str| figures.show(&format!("/ratios/{what}"));
-        let _ = write!(
-            body,
-            "<ul><li{ours}><b>son7shop: {} wrong units</b> in {} runs of all its ways, {} units sold, {} attempts of \
+        body.push_str("<ul>");
+        if self.ratios.sold_wrongly_by_ours.is_none() {
+            body.push_str("<li class=\"missing\"><b>son7shop was not measured.</b>");
+        } else {
+            let _ = write!(
+                body,
+                "<li{ours}><b>son7shop: {} units sold wrongly</b> (wrong units, oversold or missing orders, whichever is most) in {} runs of all its ways, {} units sold, {} attempts of \
              unknown outcome.",
-            show("wrong_units_of_ours"),
-            show("records_of_ours"),
-            show("sold_by_ours"),
-            show("unknown_of_ours"),
-        );
+                show("sold_wrongly_by_ours"),
+                show("records_of_ours"),
+                show("sold_by_ours"),
+                show("unknown_of_ours"),
+            );
+        }
         for (line_at, line) in self.lines.iter().enumerate() {
             let is_planted = line.backend == PLANTED;
             if !is_planted && !line.backend.ends_with("naive") {
@@ -104,10 +116,27 @@ impl Report {
 
     fn missing(&self, body: &mut String) {
         body.push_str("<h2>What was not measured</h2>");
-        for Missing { name, why } in self.missing.iter().chain(&self.outcome.broke) {
-            let _ = write!(body, "<p class=\"missing\"><b>{}</b> was not measured: {}</p>", escape(name), escape(why));
+        let mut say = |name: &str, what: &str| {
+            let _ = write!(body, "<p class=\"missing\"><b>{}</b> {what}</p>", escape(name));
+        };
+        for Missing { name, why } in &self.missing {
+            say(name, &format!("was not measured: {}", escape(why)));
         }
-        if self.missing.is_empty() && self.outcome.broke.is_empty() {
+        let mut is_whole = self.missing.is_empty();
+        for About { name, .. } in &self.outcome.backends {
+            let Measured { runs, wanted } = self.measured(name);
+            let part = format!("{runs} of the {wanted} runs that every backend was to have were measured");
+            let broke = self.outcome.broke.iter().find(|one| one.name == *name).map(|one| escape(&one.why));
+            match (broke, runs) {
+                (None, runs) if runs >= wanted => continue,
+                (Some(why), 0) => say(name, &format!("broke before anything was measured: {why}")),
+                (Some(why), _) => say(name, &format!("broke midway; {part}, and its figures are of these: {why}")),
+                (None, 0) => say(name, "was not measured: the run was broken off before"),
+                (None, _) => say(name, &format!("was measured in part: {part}")),
+            }
+            is_whole = false;
+        }
+        if is_whole {
             body.push_str("<p>Every backend that was wanted was measured.</p>");
         }
     }

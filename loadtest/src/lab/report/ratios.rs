@@ -42,10 +42,10 @@ pub struct Ratios {
     pub threads: usize,
     /// One for each ratio that was asked for.
     pub rows: Vec<Ratio>,
-    /// Wrong units of all backends of ours, of every record: sold and not gone, gone and not sold, oversold
-    /// or without an order, as far as attempts of unknown outcome do not explain it. Nothing where none of
-    /// ours was measured.
-    pub wrong_units_of_ours: Option<u64>,
+    /// Units that all backends of ours sold wrongly: of each record the most of its wrong units, those
+    /// oversold and its missing orders, as far as attempts of unknown outcome do not explain them. Nothing
+    /// where none of ours was measured.
+    pub sold_wrongly_by_ours: Option<u64>,
     /// Records of ours.
     pub records_of_ours: usize,
     /// Units sold in them, warming up included.
@@ -113,7 +113,7 @@ impl Ratios {
         let mut ratios = Self {
             threads,
             rows: ASKED.iter().map(|asked| ratio(*asked, threads, records)).collect(),
-            wrong_units_of_ours: None,
+            sold_wrongly_by_ours: None,
             records_of_ours: 0,
             sold_by_ours: 0,
             unknown_of_ours: 0,
@@ -122,7 +122,7 @@ impl Ratios {
             let verdict = &sale.verdict;
             let sizes = [verdict.wrong_units.unsigned_abs(), verdict.oversold, verdict.missing_orders.unsigned_abs()];
             let wrong = if verdict.is_right() { 0 } else { sizes.into_iter().max().unwrap_or(0) };
-            ratios.wrong_units_of_ours = Some(ratios.wrong_units_of_ours.unwrap_or(0).saturating_add(wrong));
+            ratios.sold_wrongly_by_ours = Some(ratios.sold_wrongly_by_ours.unwrap_or(0).saturating_add(wrong));
             ratios.records_of_ours += 1;
             ratios.sold_by_ours += sale.counted.sold_in_all;
             ratios.unknown_of_ours += verdict.unknown;
@@ -132,7 +132,7 @@ impl Ratios {
 
     /// Whether any backend of ours was wrong.
     pub fn ours_is_wrong(&self) -> bool {
-        self.wrong_units_of_ours.is_some_and(|wrong| wrong > 0)
+        self.sold_wrongly_by_ours.is_some_and(|wrong| wrong > 0)
     }
 
     /// The ratios that were missed.
@@ -239,11 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn wrong_units_of_ours_are_added_up_and_none_of_ours_is_nothing() {
-        assert_eq!(Ratios::of(&small(), &[record("naive", 20, 1, 11, 94)]).wrong_units_of_ours, None);
+    fn what_ours_sold_wrongly_is_added_up_and_none_of_ours_is_nothing() {
+        assert_eq!(Ratios::of(&small(), &[record("naive", 20, 1, 11, 94)]).sold_wrongly_by_ours, None);
         let right = record(HTTP, 1, 1, 10, 90);
         let mut ratios = Ratios::of(&small(), std::slice::from_ref(&right));
-        assert!(ratios.wrong_units_of_ours == Some(0) && !ratios.ours_is_wrong());
+        assert!(ratios.sold_wrongly_by_ours == Some(0) && !ratios.ours_is_wrong());
         // One of either sign: they do not make up for each other.
         let mut unwritten = right.clone();
         unwritten.sale.verdict.missing_orders = 4;
@@ -255,7 +255,7 @@ mod tests {
             [vec![record(IN_PROCESS, 1, 1, 10, 92), right, record(HTTP, 20, 2, 10, 89)], more.to_vec()].concat();
         ratios = Ratios::of(&small(), &wrong);
         assert_eq!(
-            (ratios.wrong_units_of_ours, ratios.records_of_ours, ratios.sold_by_ours),
+            (ratios.sold_wrongly_by_ours, ratios.records_of_ours, ratios.sold_by_ours),
             (Some(3 + 4 + 1), 6, 151)
         );
         assert_eq!(ratios.unknown_of_ours, 1);

@@ -24,6 +24,7 @@ enum Show {
     Spread,
 }
 
+const ROUNDS: Column = ("rounds", "rounds", Show::Plain);
 const SOLD: Column = ("sold/s", "sold_per_second", Show::Spread);
 const P50: Column = ("p50 ms", "micros/p50/median", Show::Millis);
 const P90: Column = ("p90 ms", "micros/p90/median", Show::Millis);
@@ -33,11 +34,13 @@ const MOST: Column = ("max ms", "micros/max/median", Show::Millis);
 const THREADS: Column = ("threads", "load/threads", Show::Plain);
 const WRONG: Column = ("wrong units", "wrong_units", Show::Plain);
 const OVERSOLD: Column = ("oversold", "oversold", Show::Plain);
+const MISSING: Column = ("missing orders", "missing_orders", Show::Plain);
 const REFUSED: Column = ("refused", "refused", Show::Plain);
 const FAILED: Column = ("failed", "failed", Show::Plain);
 
-const CONTENTION: [Column; 16] = [
+const CONTENTION: [Column; 18] = [
     THREADS,
+    ROUNDS,
     SOLD,
     P50,
     P90,
@@ -46,6 +49,7 @@ const CONTENTION: [Column; 16] = [
     MOST,
     WRONG,
     OVERSOLD,
+    MISSING,
     REFUSED,
     FAILED,
     ("retries a sale", "retries_per_sale", Show::Plain),
@@ -54,18 +58,12 @@ const CONTENTION: [Column; 16] = [
     ("syncs", "costs/syncs/median", Show::Plain),
     ("disk flushes", "costs/disk_flushes/median", Show::Plain),
 ];
-const SELL_OUT: [Column; 7] = [
-    THREADS,
-    ("units", "load/units", Show::Plain),
-    SOLD,
-    OVERSOLD,
-    REFUSED,
-    FAILED,
-    ("left wrong", "wrong_units", Show::Plain),
-];
-const OPEN: [Column; 11] = [
+const SELL_OUT: [Column; 9] =
+    [THREADS, ROUNDS, ("units", "load/units", Show::Plain), SOLD, WRONG, OVERSOLD, MISSING, REFUSED, FAILED];
+const OPEN: [Column; 13] = [
     ("due/s", "load/pace/open/per_second", Show::Plain),
     THREADS,
+    ROUNDS,
     SOLD,
     ("dropped", "dropped", Show::Plain),
     P50,
@@ -74,6 +72,7 @@ const OPEN: [Column; 11] = [
     P999,
     MOST,
     WRONG,
+    MISSING,
     FAILED,
 ];
 
