@@ -15,6 +15,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisResult, Script};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
+use son7shop_loadtest::lab::backends::http_lua::REDIS_URL;
 use son7shop_loadtest::lab::backends::script::{ORDERS, STOCK, TAKE};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -47,8 +48,8 @@ pub(crate) struct Args {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Redis's URL.
-    #[arg(long)]
+    /// Redis's URL. Better in the environment: anybody on this machine may read arguments.
+    #[arg(long, env = REDIS_URL, hide_env_values = true)]
     redis: String,
     /// Loops, each on a thread of its own.
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..))]

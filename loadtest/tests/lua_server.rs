@@ -75,6 +75,20 @@ fn it_sells_what_there_is_and_without_redis_nothing() {
 }
 
 #[test]
+fn redis_s_password_is_in_no_argument() {
+    let server = redis().unwrap();
+    let mut own = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    redis::cmd("CONFIG").arg(&["SET", "requirepass", "geheim"]).exec(&mut own).unwrap();
+    let url = server.url().replace("://", "://:geheim@");
+    let store = Arc::new(Store::open(&url, server.pid()).unwrap());
+    let backend = HttpLua::start(binary(), &store).unwrap();
+    for pid in backend.processes().into_iter().filter(|pid| Some(*pid) != server.pid()) {
+        let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(arguments.contains("lua-server") && !arguments.contains("geheim"), "{arguments}");
+    }
+}
+
+#[test]
 fn what_it_does_not_sell_is_refused_with_a_reason() {
     let redis = redis().unwrap();
     let folder = tempfile::tempdir().unwrap();

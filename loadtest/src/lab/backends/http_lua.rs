@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// The environment variable that has Redis's URL for the server: with a password in it, it must not be among
+/// the arguments, which anybody on this machine may read.
+pub const REDIS_URL: &str = "LAB_REDIS_URL";
 /// How long the server may take to serve.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Loops of the server, a thread each, and the connections to Redis of each loop, which pipeline. With 2,000
@@ -35,7 +38,7 @@ impl HttpLua {
     pub fn start(loadtest: &Path, store: &Arc<Store>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(loadtest);
-        command.args(["lua-server", "--redis", store.url()]);
+        command.arg("lua-server").env(REDIS_URL, store.url());
         command.args(["--threads", &SERVER_LOOPS.to_string(), "--connections-each", &CONNECTIONS_EACH.to_string()]);
         let program = Program::start(command, &folder.path().join("log"), START_PATIENCE)?;
         let name = format!("redis-lua-{}-http", store.fsync().setting());
