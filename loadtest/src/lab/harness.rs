@@ -143,10 +143,8 @@ fn contend<B: Backend + ?Sized>(backend: &B, load: &Load) -> anyhow::Result<(Tal
             let part = buyer.join().map_err(|_| anyhow::anyhow!("a buying thread panicked"))?;
             sum.add(part?);
         }
-        // What ends after the window of a closed loop is not counted; else everything is, and the time
-        // until then with it.
-        let is_closed = matches!(load.pace, Pace::Closed { .. });
-        let (window, closed) = if is_closed { (window, closed) } else { (began.elapsed(), read()) };
+        // What ends after the window of a closed loop is not counted; else everything is.
+        let closed = if matches!(load.pace, Pace::Closed { .. }) { closed } else { read() };
         Ok((sum, window, opened, closed))
     })
 }

@@ -59,8 +59,7 @@ pub struct Sale {
 /// What the threads counted. Of a closed loop only the window counts, but for `_in_all`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
-    /// How long the window really was. Of all but a closed loop: until the last thread had its last
-    /// answer, since all answers count.
+    /// How long the window really was. Of a sell-out: until the last thread had its last answer.
     pub seconds: f64,
     /// Units sold.
     pub sold: u64,
