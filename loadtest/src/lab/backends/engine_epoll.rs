@@ -65,8 +65,8 @@ impl Contender for EngineEpoll {
         let mut costs = Window { shop: &shop, phase, opened: None, closed: None };
         let (report, crowds) = run(&plan(shop.address(), load)?, vec![crowd], &mut costs)?;
         if !matches!(load.pace, Pace::Closed { .. }) {
-            // What ends after the window of a closed loop is not counted; else everything is.
-            costs.closed = Some(costs.read());
+            // What ends after the window of a closed loop is not counted; else everything is: once more.
+            costs.window_closed();
         }
         let crowd = crowds.into_iter().next().context("the client gave no crowd back")?;
         let counted = crowd.counted(&report);
