@@ -3,10 +3,8 @@
 
 use super::http::{HttpTill, Line, purchase};
 use super::redis::Store;
-use super::script::{ORDERS, STOCK};
 use crate::lab::backend::{Backend, Promise, Shelf, Till};
 use crate::program::Program;
-use redis::Commands as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -71,10 +69,7 @@ impl Backend for HttpLua {
     }
 
     fn stock_up(&self, units: u64) -> anyhow::Result<()> {
-        self.store.own(|redis| {
-            redis.del::<_, ()>(ORDERS)?;
-            redis.set::<_, _, ()>(STOCK, units)
-        })
+        self.store.stock_up(units)
     }
 
     fn till(&self, _: usize) -> anyhow::Result<Box<dyn Till + '_>> {
@@ -83,10 +78,7 @@ impl Backend for HttpLua {
     }
 
     fn shelf(&self) -> anyhow::Result<Shelf> {
-        self.store.own(|redis| {
-            let orders: u64 = redis::cmd("XLEN").arg(ORDERS).query(redis)?;
-            Ok(Shelf { left: redis.get(STOCK)?, orders })
-        })
+        self.store.shelf()
     }
 
     fn processes(&self) -> Vec<u32> {
