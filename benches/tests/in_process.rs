@@ -94,6 +94,8 @@ fn what_it_was_not_told_right_is_said_with_exit_code_2_and_what_cannot_be_done_w
     check(&["--way", "lock", "--load", &good], 2, "engine-unsynced");
     check(&["--way", "engine"], 2, "--load");
     check(&["--way", "engine", "--load", &good, "--folder", "/no/such/folder"], 1, "/no/such/folder");
+    // Not the process that starts it.
+    check(&["--way", "mutex", "--load", &good, "--parent", "0"], 1, "whoever started this is gone");
     let too_many = good.replace("50", "9000000000000");
     check(&["--way", "engine", "--load", &too_many, "--folder", env!("CARGO_TARGET_TMPDIR")], 1, "making the product");
 }

@@ -15,11 +15,13 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisResult, Script};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
+use son7shop_loadtest::lab::backends::http_lua::REDIS_URL;
 use son7shop_loadtest::lab::backends::script::{ORDERS, STOCK, TAKE};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 use warp::Filter;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
@@ -46,15 +48,15 @@ pub(crate) struct Args {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Redis's URL.
-    #[arg(long)]
+    /// Redis's URL. Better in the environment: anybody on this machine may read arguments.
+    #[arg(long, env = REDIS_URL, hide_env_values = true)]
     redis: String,
-    /// Connections to Redis, shared out among the loops; each pipelines.
-    #[arg(long, default_value_t = 2, value_parser = value_parser!(u16).range(1..))]
-    connections: u16,
     /// Loops, each on a thread of its own.
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
     threads: u16,
+    /// Connections to Redis of each loop, which no other loop uses; each pipelines.
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    connections_each: u16,
 }
 
 #[derive(Deserialize)]
@@ -100,19 +102,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for _ in 1..args.threads {
         listeners.push(listen(address)?);
     }
-    // A loop without a connection of its own would have to borrow one across threads.
-    let each = usize::from(args.connections.div_ceil(args.threads));
+    let each = usize::from(args.connections_each);
     let client = Client::open(args.redis.as_str())?;
-    client.get_connection().context("connecting to Redis")?;
-    println!("listening on http://{address}");
+    let (connected, all_connected) = channel();
     let loops: Vec<_> = listeners
         .into_iter()
         .enumerate()
         .map(|(number, listener)| {
-            let client = client.clone();
-            std::thread::spawn(move || serve(listener, client, each, number))
+            let (client, connected) = (client.clone(), connected.clone());
+            std::thread::spawn(move || serve(listener, client, each, number, connected))
         })
         .collect();
+    drop(connected);
+    for _ in 0..loops.len() {
+        all_connected.recv().context("a loop ended at once")?.context("connecting to Redis")?;
+    }
+    println!("listening on http://{address}");
     for serving in loops {
         serving.join().map_err(|_| anyhow::anyhow!("a loop panicked"))??;
     }
@@ -130,14 +135,22 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// One loop: accepts and serves on its own thread, for ever.
-fn serve(listener: TcpListener, client: Client, connections: usize, number: usize) -> anyhow::Result<()> {
+fn serve(
+    listener: TcpListener,
+    client: Client,
+    connections: usize,
+    number: usize,
+    connected: Sender<RedisResult<()>>,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let mut ways = Vec::with_capacity(connections);
-        for _ in 0..connections {
-            ways.push(connect(&client).await?);
-        }
+        let ways = match connect(&client, connections).await {
+            Ok(ways) => ways,
+            Err(error) => return Ok(connected.send(Err(error))?),
+        };
+        connected.send(Ok(()))?;
+        drop(connected);
         let shop = Arc::new(Shop { ways, take: Script::new(TAKE), number, orders: AtomicUsize::new(0) });
         let body = warp::body::content_length_limit(BODY_BYTES_MAX).and(warp::body::json());
         let route = warp::post().and(warp::path!("v1" / "orders")).and(body).then(move |request| {
@@ -157,13 +170,17 @@ fn serve(listener: TcpListener, client: Client, connections: usize, number: usiz
     })
 }
 
-/// A connection that is opened anew after it broke; what was under way on it is lost, and not repeated.
-async fn connect(client: &Client) -> RedisResult<ConnectionManager> {
+/// Connections that are opened anew after they broke; what was under way on them is lost, and not repeated.
+async fn connect(client: &Client, count: usize) -> RedisResult<Vec<ConnectionManager>> {
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(REDIS_TIMEOUT))
         .set_number_of_retries(1)
         .set_pipeline_buffer_size(PIPELINE_COMMANDS);
-    ConnectionManager::new_with_config(client.clone(), config).await
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        connections.push(ConnectionManager::new_with_config(client.clone(), config.clone()).await?);
+    }
+    Ok(connections)
 }
 
 /// What the requests of one loop share.

@@ -1,13 +1,13 @@
 //! Server programs under test: started, awaited until they serve, and ended with whoever started them.
 //! A program says that it serves by a line `listening on http://ADDRESS` on its standard output.
 
-use crate::watchdog::{Watchdog, own_group};
+use crate::watchdog::Watched;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -88,8 +88,7 @@ pub enum ProgramError {
 /// first; a terminal's Ctrl-C does not reach it.
 #[derive(Debug)]
 pub struct Program {
-    child: Child,
-    watchdog: Option<Watchdog>,
+    child: Watched,
     name: String,
     address: SocketAddr,
 }
@@ -101,18 +100,12 @@ impl Program {
         let log_error = |source| ProgramError::Log { path: log.to_path_buf(), source };
         let file = File::options().create(true).append(true).open(log).map_err(log_error)?;
         let errors = file.try_clone().map_err(log_error)?;
-        let mut child = own_group(&mut command)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        let mut child = Watched::start(&mut command, None)
             .map_err(|source| ProgramError::Start { program: name.clone(), source })?;
-        let ready = child.stdout.take().map(|stdout| watch_output(stdout, file));
+        let ready = child.take_stdout().map(|stdout| watch_output(stdout, file));
+        let mut program = Self { child, name, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let address = ready.map(|ready| ready.recv_timeout(patience));
-        let watchdog = Watchdog::over(child.id(), None);
-        let mut program = Self { child, watchdog: None, name, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        program.watchdog =
-            Some(watchdog.map_err(|source| ProgramError::Start { program: "a watchdog".to_owned(), source })?);
         match address {
             Some(Ok(address)) => {
                 program.address = address;
@@ -147,8 +140,7 @@ impl Program {
 
     /// Ends it with SIGKILL: it gets no chance to finish anything.
     pub fn kill(mut self) -> Result<ExitStatus, ProgramError> {
-        self.signal(Signal::KILL);
-        self.wait(Duration::from_secs(30))
+        self.child.kill().map_err(|source| ProgramError::Wait { program: self.name.clone(), source })
     }
 
     /// Sends a signal; a process that has ended is left alone.
@@ -171,16 +163,6 @@ impl Program {
                 Err(source) => return Err(ProgramError::Wait { program: self.name.clone(), source }),
             }
         }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // First: once the child was waited for, its id is anybody's.
-        drop(self.watchdog.take());
-        // It may have ended by itself; then both say so and there is nothing to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -35,6 +35,13 @@ fn check(redis: &Server, backend: &HttpLua) {
     assert!(backend.processes().contains(&redis.pid().unwrap()));
 }
 
+/// Connections that a Redis has, this one excepted.
+fn connections(url: &str) -> usize {
+    let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
+    let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut redis).unwrap();
+    clients.lines().count() - 1
+}
+
 #[test]
 fn it_sells_what_there_is_and_without_redis_nothing() {
     let mut redis = Server::start(Kind::Redis, &["--appendfsync", "always"]).unwrap();
@@ -44,6 +51,10 @@ fn it_sells_what_there_is_and_without_redis_nothing() {
         (Backend::name(&backend), Backend::promise(&backend)),
         ("redis-lua-always-http", Promise::SyncedBeforeAnswer)
     );
+    // All that Redis has are those that are published, and the store's own.
+    let settings = Backend::settings(&backend);
+    let published = settings.iter().find(|(name, _)| name == "server connections to Redis").unwrap().1.clone();
+    assert_eq!(connections(&redis.url()), published.parse::<usize>().unwrap() + 1);
     check(&redis, &backend);
     // A server that cannot sell says so; that is neither a sale nor a refusal.
     backend.stock_up(1).unwrap();
@@ -64,11 +75,25 @@ fn it_sells_what_there_is_and_without_redis_nothing() {
 }
 
 #[test]
+fn redis_s_password_is_in_no_argument() {
+    let server = redis().unwrap();
+    let mut own = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    redis::cmd("CONFIG").arg(&["SET", "requirepass", "geheim"]).exec(&mut own).unwrap();
+    let url = server.url().replace("://", "://:geheim@");
+    let store = Arc::new(Store::open(&url, server.pid()).unwrap());
+    let backend = HttpLua::start(binary(), &store).unwrap();
+    for pid in backend.processes().into_iter().filter(|pid| Some(*pid) != server.pid()) {
+        let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(arguments.contains("lua-server") && !arguments.contains("geheim"), "{arguments}");
+    }
+}
+
+#[test]
 fn what_it_does_not_sell_is_refused_with_a_reason() {
     let redis = redis().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary());
-    command.args(["lua-server", "--threads", "2", "--connections", "3", "--redis", &redis.url()]);
+    command.args(["lua-server", "--threads", "2", "--connections-each", "2", "--redis", &redis.url()]);
     let program = Program::start(command, &folder.path().join("log"), Duration::from_secs(30)).unwrap();
     let mut client = Client::new(program.address());
     let host = client.host();

@@ -6,7 +6,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use son7shop_benches::in_process::{load, sell, settings};
 use son7shop_loadtest::lab::backends::in_process::Way;
 use son7shop_loadtest::lab::load::Load;
@@ -29,6 +29,9 @@ struct Args {
     /// Where the data folder is made, on the disk that is to be measured.
     #[arg(long, default_value = ".")]
     folder: PathBuf,
+    /// The process that wants to know: nothing is sold if it is gone already.
+    #[arg(long)]
+    parent: Option<i32>,
     /// Only say how the way is set up, as JSON.
     #[arg(long)]
     settings: bool,
@@ -55,6 +58,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     };
     // Two thousand threads must not go on when whoever wants to know is gone.
     set_parent_process_death_signal(Some(Signal::KILL)).context("asking for the end with the parent")?;
+    // It may have gone before we asked; then nobody sends that signal.
+    let parent = Pid::as_raw(getppid());
+    anyhow::ensure!(args.parent.is_none_or(|wanted| wanted == parent), "whoever started this is gone");
     // As `son7shop serve` does: clearing a huge page holds everybody up, and 2,000 threads
     // have 2,000 heaps.
     rustix::thread::disable_transparent_huge_pages(true).context("disabling huge pages")?;

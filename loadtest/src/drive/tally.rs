@@ -57,6 +57,18 @@ pub struct OpenCounts {
     pub unanswered: u64,
 }
 
+/// How an answer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// Outside of the window.
+    Not,
+    /// In the window.
+    Fully,
+    /// Of a closed loop: it came after the window, to a request that waited when that closed. Were
+    /// its latency left out, those who wait longest would be seen least.
+    LatencyOnly,
+}
+
 /// A run's counts in the making; one for each thread.
 pub(super) struct Tally {
     pub(super) window: StatusCounts,
@@ -89,13 +101,14 @@ impl Tally {
         }
     }
 
-    /// Counts an answer; `counted` when it belongs to the window.
-    pub(super) fn answer(&mut self, status: u16, latency: Duration, counted: bool) {
+    /// Counts an answer.
+    pub(super) fn answer(&mut self, status: u16, latency: Duration, counts: Counts) {
         self.total.count(status);
-        if !counted {
-            return;
+        match counts {
+            Counts::Not => return,
+            Counts::Fully => self.window.count(status),
+            Counts::LatencyOnly => {}
         }
-        self.window.count(status);
         let into = if (200..300).contains(&status) { &mut self.latency } else { &mut self.refused_latency };
         into.saturating_record(nanos(latency));
     }
@@ -133,6 +146,7 @@ impl Tally {
     pub(super) fn into_report(self, plan: &Plan, elapsed: Duration) -> Report {
         Report {
             window: plan.window.unwrap_or(elapsed),
+            elapsed: plan.window.unwrap_or(elapsed).max(elapsed),
             answers: self.window,
             answers_in_all: self.total,
             latency: self.latency,
@@ -153,14 +167,17 @@ impl Tally {
 pub struct Report {
     /// How long was counted.
     pub window: Duration,
+    /// From the window's opening until the last answer was here or patience ended; at least the window.
+    pub elapsed: Duration,
     /// Answers in the window: that arrived in it (closed loop) or were due in it (open loop).
     pub answers: StatusCounts,
     /// Answers of the whole run, warming up included.
     pub answers_in_all: StatusCounts,
-    /// Latencies of the window's 2xx answers, in nanoseconds; in an open loop from the time the
-    /// request was due, and with those that never got an answer.
+    /// Latencies of the window's 2xx answers, in nanoseconds, and of those that a closed loop still
+    /// waited for when the window closed; in an open loop from the time the request was due. With
+    /// those that never got an answer.
     pub latency: Histogram<u64>,
-    /// Latencies of the window's other answers, in nanoseconds.
+    /// Latencies of the other answers, in nanoseconds, likewise.
     pub refused_latency: Histogram<u64>,
     /// Answers after which the same request was sent again; they are in no other count.
     pub again: u64,
@@ -211,15 +228,16 @@ mod tests {
         let mut sum = Tally::new();
         for _ in 0..2 {
             let mut part = Tally::new();
-            part.answer(201, Duration::from_millis(3), true);
-            part.answer(201, Duration::from_secs(1), false);
-            part.answer(409, Duration::from_millis(5), true);
-            part.answer(999, Duration::from_secs(100_000), true);
+            part.answer(201, Duration::from_millis(3), Counts::Fully);
+            part.answer(201, Duration::from_secs(1), Counts::Not);
+            part.answer(201, Duration::from_millis(2), Counts::LatencyOnly);
+            part.answer(409, Duration::from_millis(5), Counts::Fully);
+            part.answer(999, Duration::from_secs(100_000), Counts::Fully);
             sum.add(&part);
         }
         assert_eq!(sum.window.seen().collect::<Vec<_>>(), [(0, 2), (201, 2), (409, 2)]);
-        assert_eq!(sum.total.of(201), 4);
-        assert_eq!((sum.latency.len(), sum.refused_latency.len()), (2, 4));
+        assert_eq!(sum.total.of(201), 6);
+        assert_eq!((sum.latency.len(), sum.refused_latency.len()), (4, 4));
         assert_eq!(percentile(&sum.latency, 99.0).as_millis(), 3);
     }
 }

@@ -196,6 +196,37 @@ fn a_stalled_server_cannot_hide_what_it_kept_from_being_sent() {
     assert_eq!(report.answers.sum(), 0);
 }
 
+/// Tells when the window has closed.
+struct Closing(std::sync::mpsc::Sender<()>);
+
+impl Probe for Closing {
+    fn window_closed(&mut self) {
+        self.0.send(()).unwrap();
+    }
+}
+
+#[test]
+fn whoever_waits_when_the_window_of_a_closed_loop_closes_is_in_the_latencies() {
+    let silent = |_| loop {
+        std::thread::park();
+    };
+    let busy = |_| Some(b"HTTP/1.1 503 x\r\nretry-after: 100\r\ncontent-length: 0\r\n\r\n".to_vec());
+    let (sender, closed) = std::sync::mpsc::channel();
+    let closed = std::sync::Mutex::new(closed);
+    let late = move |_| closed.lock().unwrap().recv().map(|()| plain(201, "{}")).ok();
+    // The request is sent while warming up; that it is answered late, told to come again in vain, or
+    // never answered does not keep it out.
+    for (address, unanswered, answered) in [(serve(late), 0, 1), (serve(busy), 0, 0), (serve(silent), 1, 0)] {
+        let (warmup, window) = (Duration::from_millis(20), Some(Duration::from_millis(50)));
+        let patience = if unanswered == 1 { Duration::from_millis(50) } else { Duration::from_secs(30) };
+        let plan = Plan { warmup, window, patience, ..plan(address, 1, 1) };
+        let (report, _) = run(&plan, vec![Count::new(1, 1)], &mut Closing(sender.clone())).unwrap();
+        assert_eq!((report.answers.sum(), report.answers_in_all.of(201), report.unanswered), (0, answered, unanswered));
+        assert_eq!(report.latency.len(), 1);
+        assert!(percentile(&report.latency, 100.0) >= Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn what_cannot_be_run_is_said() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -3,7 +3,7 @@
 
 use super::connection::{Connection, Failure, Got, Standing, open};
 use super::schedule::Schedule;
-use super::tally::Tally;
+use super::tally::{Counts, Tally};
 use super::{LOOK_EVERY, Pace, Plan, Then, Times, Workload};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -261,10 +261,18 @@ impl<'a, W: Workload> Worker<'a, W> {
             return;
         }
         self.busy -= 1;
+        let window_is_over = self.open.is_none() && times.closes.is_some_and(|closes| now >= closes);
         // In an open loop a request belongs to the window in which it was due.
         let belongs_at = if self.open.is_some() { since } else { now };
-        self.tally.answer(status, now.saturating_duration_since(since), times.counts(belongs_at));
-        if then == Then::Stop || (self.open.is_none() && times.closes.is_some_and(|closes| now >= closes)) {
+        let counts = if times.counts(belongs_at) {
+            Counts::Fully
+        } else if window_is_over {
+            Counts::LatencyOnly
+        } else {
+            Counts::Not
+        };
+        self.tally.answer(status, now.saturating_duration_since(since), counts);
+        if then == Then::Stop || window_is_over {
             self.done(slot);
         } else if self.open.is_some() {
             self.connections[slot].standing = Standing::Idle;
@@ -323,6 +331,10 @@ impl<'a, W: Workload> Worker<'a, W> {
                 After::Thought if window_is_over => self.done(slot),
                 After::Thought => self.begin(slot, until),
                 _ if window_is_over => {
+                    if after == After::SameRequest {
+                        // Told to come again, and never answered.
+                        self.tally.waited(now.saturating_duration_since(self.connections[slot].since));
+                    }
                     self.busy -= 1;
                     self.done(slot);
                 }
@@ -377,11 +389,11 @@ impl<'a, W: Workload> Worker<'a, W> {
                 continue;
             }
             self.tally.unanswered += 1;
-            if times.counts(connection.since) {
+            let is_due_in_window = self.open.is_some() && times.counts(connection.since);
+            self.tally.open.unanswered += u64::from(is_due_in_window);
+            // In a closed loop all of them waited when the window closed, whenever that began.
+            if is_due_in_window || self.open.is_none() {
                 self.tally.waited(now.saturating_duration_since(connection.since));
-                if self.open.is_some() {
-                    self.tally.open.unanswered += 1;
-                }
             }
         }
         let (Some(open), Some(closes)) = (&self.open, times.closes) else { return };

@@ -1,27 +1,26 @@
 //! A child process that does not outlive us, whatever ends us.
 //!
-//! Beside each server runs a [`Watchdog`]; both are in process groups of their own, so that a
+//! Each server is [`Watched`]: it and its watchdog are in process groups of their own, so that a
 //! terminal's Ctrl-C ends neither.
 
 use super::{Kind, ServerError, io};
-use crate::watchdog::{Watchdog, own_group};
+use crate::watchdog::Watched;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::OpenOptions;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(10);
 /// How much of a log an error shows.
 const LOG_LINES: usize = 25;
 
-/// A running child and its watchdog.
+/// A running child and its log.
 #[derive(Debug)]
 pub(super) struct Process {
     kind: Kind,
-    child: Child,
+    child: Watched,
     log: PathBuf,
-    watchdog: Option<Watchdog>,
 }
 
 impl Process {
@@ -29,16 +28,9 @@ impl Process {
     pub(super) fn start(kind: Kind, mut command: Command, log: PathBuf) -> Result<Self, ServerError> {
         let output = OpenOptions::new().create(true).append(true).open(&log).map_err(io("opening a server's log"))?;
         let errors = output.try_clone().map_err(io("opening a server's log"))?;
-        own_group(&mut command).stdin(Stdio::null()).stdout(output).stderr(errors);
-        let mut child = command.spawn().map_err(io(format!("starting {kind}")))?;
-        match Watchdog::over(child.id(), log.parent()) {
-            Ok(watchdog) => Ok(Self { kind, child, log, watchdog: Some(watchdog) }),
-            Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(io("starting a server's watchdog")(error))
-            }
-        }
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = Watched::start(&mut command, log.parent()).map_err(io(format!("starting {kind}")))?;
+        Ok(Self { kind, child, log })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -81,19 +73,6 @@ impl Process {
     }
 
     pub(super) fn kill(mut self) -> Result<(), ServerError> {
-        self.end()
-    }
-
-    fn end(&mut self) -> Result<(), ServerError> {
-        self.child.kill().map_err(io(format!("killing {}", self.kind)))?;
-        self.child.wait().map(|_| ()).map_err(io(format!("waiting for {}", self.kind)))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // The watchdog first: once we have waited for the child, its id is anybody's.
-        drop(self.watchdog.take());
-        let _ = self.end();
+        self.child.kill().map(|_| ()).map_err(io(format!("killing {}", self.kind)))
     }
 }

@@ -12,6 +12,7 @@ use crate::lab::costs::Reading;
 use crate::lab::load::{Costs, Counted, Load, Micros, Pace, Sale};
 use crate::lab::verdict::Verdict;
 use crate::request::Request;
+use anyhow::Context as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -63,7 +64,12 @@ impl Contender for EngineEpoll {
         let crowd = Crowd::new(requests.collect::<anyhow::Result<_>>()?, load.pace, Arc::clone(&phase));
         let mut costs = Window { shop: &shop, phase, opened: None, closed: None };
         let (report, crowds) = run(&plan(shop.address(), load)?, vec![crowd], &mut costs)?;
-        let counted = crowds.into_iter().next().map(|crowd| crowd.counted(&report)).unwrap_or_default();
+        if !matches!(load.pace, Pace::Closed { .. }) {
+            // What ends after the window of a closed loop is not counted; else everything is: once more.
+            costs.window_closed();
+        }
+        let crowd = crowds.into_iter().next().context("the client gave no crowd back")?;
+        let counted = crowd.counted(&report);
         let shelf = shop.shelf()?;
         Ok(Sale {
             costs: costs.of(counted.sold),
@@ -193,8 +199,10 @@ impl Crowd {
         }
         let micros = |percent| percentile(&latency, percent).as_secs_f64() * 1e6;
         let [p50, p90, p99, p999, max] = [50.0, 90.0, 99.0, 99.9, 100.0].map(micros);
+        // Where late answers are counted, so is the time that they took.
+        let seconds = if matches!(self.pace, Pace::Closed { .. }) { report.window } else { report.elapsed };
         Counted {
-            seconds: report.window.as_secs_f64(),
+            seconds: seconds.as_secs_f64(),
             // By the client's clock, as its latencies are.
             sold: report.answers.of(201),
             dropped: self.waited.len() as u64 + unsent,
@@ -258,6 +266,53 @@ impl Workload for Crowd {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Opens the gate when the window has closed.
+    struct AfterTheWindow(Sender<()>);
+
+    impl Probe for AfterTheWindow {
+        fn window_closed(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    /// Sells to one connection from a server that answers only when the window has closed.
+    fn answered_late(pace: Pace) -> Counted {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, closed) = channel();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            closed.recv().unwrap();
+            stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+            // Until the client goes.
+            let _ = stream.read(&mut [0; 4096]);
+        });
+        let load = Load { threads: 1, units: 1, pace };
+        let mut probe = AfterTheWindow(sender);
+        let (report, crowds) = run(&plan(address, &load).unwrap(), vec![crowd(pace)], &mut probe).unwrap();
+        server.join().unwrap();
+        crowds.into_iter().next().unwrap().counted(&report)
+    }
+
+    #[test]
+    fn an_answer_after_the_window_of_a_closed_loop_is_a_latency_and_no_sale() {
+        let counted = answered_late(Pace::Closed { warmup_seconds: 0.0, window_seconds: 0.05 });
+        assert_eq!((counted.sold, counted.sold_in_all, counted.unknown_in_all), (0, 1, 0));
+        assert!(counted.micros.is_some());
+    }
+
+    #[test]
+    fn an_open_loops_late_sale_is_counted_with_the_time_that_it_took() {
+        let counted = answered_late(Pace::Open { per_second: 1.0, window_seconds: 0.05 });
+        assert_eq!((counted.sold, counted.sold_in_all, counted.dropped), (1, 1, 0));
+        // It was answered after the window had closed.
+        assert!(counted.seconds > 0.05 && counted.micros.is_some(), "{counted:?}");
+    }
 
     fn crowd(pace: Pace) -> Crowd {
         let request = Request::to("POST", "h", "/v1/orders").numbered_key("lab").json("{}");

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 /// How often a buyer that was told "too busy" comes back.
 pub(super) const AGAIN_MAX: u32 = 1_000;
-/// How long it waits before.
+/// How long it waits before, also where its connection broke: a server that is away is not called in a
+/// tight loop.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(2);
 /// How often a request whose connection broke is sent again, with the same key.
 pub(super) const BROKEN_MAX: u32 = 3;
@@ -138,7 +139,10 @@ impl Till for HttpTill {
                 Ok(Told::Busy) if self.keyed => std::thread::sleep(BUSY_PAUSE),
                 Ok(Told::Busy) => bail!("answered 503, and without a key nobody may ask again"),
                 Ok(Told::Other(words)) => bail!(words),
-                Err(_) if self.keyed && broken < BROKEN_MAX => broken += 1,
+                Err(_) if self.keyed && broken < BROKEN_MAX => {
+                    broken += 1;
+                    std::thread::sleep(BUSY_PAUSE);
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -10,6 +10,7 @@ use crate::lab::backend::{Contender, Promise};
 use crate::lab::load::{Load, Pace, Sale};
 use crate::program::shown;
 use crate::shop::program_beside_this_one;
+use crate::watchdog::own_group;
 use anyhow::{Context, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -171,7 +172,7 @@ impl Contender for InProcess {
         let folder = tempfile::tempdir_in(&self.folder).context("making a folder for the data")?;
         let mut command = Command::new(&self.program);
         command.args(["--way", self.way.argument(), "--load", &serde_json::to_string(load)?, "--folder"]);
-        command.arg(folder.path());
+        command.arg(folder.path()).args(["--parent", &std::process::id().to_string()]);
         let told: Told = told(&run(command, time_of(load)? + GRACE)?)?;
         Ok(told.sale)
     }
@@ -195,10 +196,11 @@ fn told<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     serde_json::from_str(line).with_context(|| format!("{PROGRAM} printed: {line}"))
 }
 
-/// Runs a command to its end, but kills it after `patience`; its standard output.
+/// Runs a command to its end, but kills it after `patience`; its standard output. A terminal's Ctrl-C does
+/// not reach it: whoever is interrupted still needs what the run tells.
 fn run(mut command: Command, patience: Duration) -> anyhow::Result<String> {
     let shown = shown(&command);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    own_group(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Killed(command.spawn().with_context(|| format!("`{shown}` cannot be started"))?);
     let (stdout, stderr) = (read(child.0.stdout.take()), read(child.0.stderr.take()));
     let until = Instant::now() + patience;
@@ -281,7 +283,8 @@ mod tests {
         let told = serde_json::to_string(&Told { sale: sale.clone(), settings: Vec::new() }).unwrap();
         let load = serde_json::to_string(&LOAD).unwrap();
         let script = format!(
-            "[ \"$1 $2 $3 $5\" = '--way mutex --load --folder' ] && [ \"$4\" = '{load}' ] && echo kept > \"$6/data\" && echo '{told}' || echo \"$*\" >&2"
+            "[ \"$1 $2 $3 $5 $7 $8\" = '--way mutex --load --folder --parent {}' ] && [ \"$4\" = '{load}' ] && echo kept > \"$6/data\" && echo '{told}' || echo \"$*\" >&2",
+            std::process::id()
         );
         assert_eq!(sell(&script).unwrap(), sale);
     }
@@ -296,6 +299,15 @@ mod tests {
         check("echo '{\"sale\":1}'", &["in_process printed: {\"sale\":1}"]);
         check("true", &["in_process printed: "]);
         check("echo one; echo two", &["more than one line"]);
+    }
+
+    #[test]
+    fn a_program_leads_a_process_group_of_its_own() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read -r _ _ _ _ group _ < /proc/$$/stat; echo \"$$ $group\""]);
+        let text = run(command, GRACE).unwrap();
+        let (leader, group) = text.trim().split_once(' ').unwrap();
+        assert_eq!(leader, group);
     }
 
     #[test]

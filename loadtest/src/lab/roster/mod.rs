@@ -99,7 +99,7 @@ fn make(entry: &Entry, ground: &Ground) -> anyhow::Result<Box<dyn Contender>> {
     // threads would take as long as all of them need for their last unit.
     let largest = sizes.iter().copied().max().unwrap_or(1);
     let threads = (*threads).min(2 * largest as usize);
-    trials::best(&mut make, &sizes, trials, threads, stop, &mut |what| ground.say(what))
+    trials::best(&entry.name, &mut make, &sizes, trials, threads, stop, &mut |what| ground.say(what))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{Connections, Store};
 use crate::lab::backend::{Attempt, Backend, Bought, Promise, Shelf, Till};
 use crate::lab::backends::script::{ORDERS, STOCK, TAKE};
-use redis::{Commands as _, Script};
+use redis::Script;
 use std::sync::Arc;
 
 /// A script that takes the unit and adds the order to a stream.
@@ -41,10 +41,7 @@ impl Backend for Lua {
     }
 
     fn stock_up(&self, units: u64) -> anyhow::Result<()> {
-        self.store.own(|redis| {
-            redis.del::<_, ()>(ORDERS)?;
-            redis.set::<_, _, ()>(STOCK, units)
-        })
+        self.store.stock_up(units)
     }
 
     fn till(&self, thread: usize) -> anyhow::Result<Box<dyn Till + '_>> {
@@ -52,10 +49,7 @@ impl Backend for Lua {
     }
 
     fn shelf(&self) -> anyhow::Result<Shelf> {
-        self.store.own(|redis| {
-            let orders: u64 = redis::cmd("XLEN").arg(ORDERS).query(redis)?;
-            Ok(Shelf { left: redis.get(STOCK)?, orders })
-        })
+        self.store.shelf()
     }
 
     fn processes(&self) -> Vec<u32> {

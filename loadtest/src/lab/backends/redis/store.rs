@@ -1,9 +1,10 @@
 //! A Redis server, as all that use it share it. Only reads its settings: it may be somebody's own.
 
 use super::CONNECT_PATIENCE;
-use crate::lab::backend::Promise;
+use crate::lab::backend::{Promise, Shelf};
+use crate::lab::backends::script::{ORDERS, STOCK};
 use anyhow::Context as _;
-use redis::{Client, Connection};
+use redis::{Client, Commands as _, Connection};
 use std::sync::{Mutex, PoisonError};
 
 /// What decides how fast and how safe a server is.
@@ -102,12 +103,25 @@ impl Store {
         self.pid.into_iter().collect()
     }
 
+    /// Puts so many units on the script's shelf and forgets all orders.
+    pub(in crate::lab::backends) fn stock_up(&self, units: u64) -> anyhow::Result<()> {
+        self.own(|redis| {
+            redis.del::<_, ()>(ORDERS)?;
+            redis.set::<_, _, ()>(STOCK, units)
+        })
+    }
+
+    /// What the script has left.
+    pub(in crate::lab::backends) fn shelf(&self) -> anyhow::Result<Shelf> {
+        self.own(|redis| {
+            let orders: u64 = redis::cmd("XLEN").arg(ORDERS).query(redis)?;
+            Ok(Shelf { left: redis.get(STOCK)?, orders })
+        })
+    }
+
     /// Asks on a connection of its own, a second time if that broke: ask for nothing that may not be
     /// done twice.
-    pub(in crate::lab::backends) fn own<T>(
-        &self,
-        ask: impl Fn(&mut Connection) -> redis::RedisResult<T>,
-    ) -> anyhow::Result<T> {
+    pub(super) fn own<T>(&self, ask: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> anyhow::Result<T> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut connection) = own.take()
             && let Ok(answer) = ask(&mut connection)
