@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use serde_json::{Value, json};
 use son7shop_loadtest::contention::Target;
 use son7shop_loadtest::contention::check::Violation;
 use son7shop_loadtest::journeys::sale::{SaleOutcome, SaleScenario, SaleViolation, run};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use support::{Asked, serve};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -34,8 +35,9 @@ struct Toy {
 }
 
 impl Toy {
-    fn answer(&mut self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
-        match (method, path.split('?').next().unwrap_or(path)) {
+    fn answer(&mut self, asked: &Asked) -> (u16, Value) {
+        let Asked { method, path, token, body, .. } = asked;
+        match (method.as_str(), path.split('?').next().unwrap_or_default()) {
             ("POST", "/v1/products") => {
                 body["sku"].as_str().unwrap().clone_into(&mut self.sku);
                 self.price = body["price"].as_i64().unwrap();
@@ -81,48 +83,10 @@ impl Toy {
     }
 }
 
-fn serve(fault: Fault) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+fn toy_shop(fault: Fault) -> SocketAddr {
     let opens_at = OffsetDateTime::UNIX_EPOCH;
-    let toy = Toy { fault, sku: String::new(), price: 0, units: 0, opens_at, orders: Vec::new() };
-    let toy = Arc::new(Mutex::new(toy));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let toy = Arc::clone(&toy);
-            std::thread::spawn(move || while_open(stream.unwrap(), &toy));
-        }
-    });
-    address
-}
-
-fn while_open(mut stream: TcpStream, toy: &Mutex<Toy>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if line == "\r\n" {
-                break;
-            }
-            head.push(line.trim().to_owned());
-        }
-        let field = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or("");
-        let mut body = vec![0; field("Content-Length").parse().unwrap_or(0)];
-        reader.read_exact(&mut body).unwrap();
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        let mut words = head[0].split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let (status, body) = toy.lock().unwrap().answer(method, path, field("Authorization"), &body);
-        let body = body.to_string();
-        let answer = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        if stream.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
+    let mut toy = Toy { fault, sku: String::new(), price: 0, units: 0, opens_at, orders: Vec::new() };
+    serve(move |asked| Some(toy.answer(asked)))
 }
 
 fn sell(fault: Fault) -> SaleOutcome {
@@ -130,7 +94,7 @@ fn sell(fault: Fault) -> SaleOutcome {
         per_customer_limit = 1\nopens_in_seconds = 1\npoll_ms = 100.0\njitter_ms = 10.0\ntoo_early_every = 3\n\
         patience_seconds = 60.0\n";
     let target = Target {
-        address: serve(fault),
+        address: toy_shop(fault),
         admin_token: "admin".to_owned(),
         customer_tokens: (0..6).map(|customer| format!("customer-{customer}")).collect(),
     };

@@ -304,6 +304,7 @@ impl Workload for Crowd<'_> {
 
     fn answered(&mut self, connection: usize, answer: Answer<'_>) -> Then {
         let doing = self.buyers[connection].doing;
+        self.ledger.answered(answer.status);
         let text = || format!("{} {}", answer.status, String::from_utf8_lossy(answer.body));
         if doing == Doing::Look {
             return if answer.status == 200 {
@@ -467,7 +468,9 @@ fn figures(sold_out_after: Option<f64>, ledger: &Ledger, broken: usize, oversold
     let measured = [
         ("accepted", orders.map(|tally| tally.accepted as f64)),
         ("broken_promises", Some(broken as f64)),
+        ("busy", ledger.busy_share()),
         ("errors", Some(errors as f64)),
+        ("orders_accepted", Some(orders.map_or(0, |tally| tally.accepted) as f64)),
         ("oversold", Some(oversold as f64)),
         ("p50_ms", orders.and_then(|tally| percentile_ms(&tally.latency, 50.0))),
         ("p99_ms", orders.and_then(|tally| percentile_ms(&tally.latency, 99.0))),
@@ -507,7 +510,8 @@ mod tests {
     #[test]
     fn the_shipped_scenario_can_be_played_and_bad_values_are_named() {
         let whole = include_str!("../../scenarios/sale.toml");
-        SaleScenario::parse(whole).unwrap();
+        let thresholds = SaleScenario::parse(whole).unwrap().thresholds;
+        assert!(thresholds["orders_accepted_min"] > 0.0 && thresholds["busy_max"] < 1.0);
         for (from, to, named) in [
             ("buyers = 500", "buyers = 0", "buyers"),
             ("customers = 250", "customers = 501", "customers"),

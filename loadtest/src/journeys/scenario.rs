@@ -236,7 +236,9 @@ mod tests {
     #[test]
     fn the_shipped_scenarios_can_be_played() {
         for text in [include_str!("../../scenarios/journey.toml"), include_str!("../../scenarios/soak.toml")] {
-            Scenario::parse(text).unwrap();
+            let thresholds = Scenario::parse(text).unwrap().thresholds;
+            // A shop that sells nothing, or asks everybody to wait, must not pass.
+            assert!(thresholds["orders_accepted_min"] > 0.0 && thresholds["busy_max"] < 1.0);
         }
         Scenario::parse(WHOLE).unwrap();
     }

@@ -46,10 +46,11 @@ impl Step {
         }
     }
 
-    /// Refusals that the step explains; being asked to wait belongs to every step.
+    /// Refusals that the step explains; being asked to wait belongs to every step. No product of a
+    /// journey is on sale, so neither a limit nor a window explains anything.
     fn refusals(self) -> &'static [&'static str] {
         match self {
-            Self::Order => &["sold_out", "limit_reached", "sale_not_open", "sale_over"],
+            Self::Order => &["sold_out"],
             Self::Cancel | Self::Confirm => &["wrong_state"],
             Self::List | Self::Product | Self::OwnOrders => &[],
         }
@@ -276,6 +277,7 @@ impl Workload for Shoppers<'_> {
 
     fn answered(&mut self, connection: usize, answer: Answer<'_>) -> Then {
         let step = self.shopper(connection).step;
+        self.ledger.answered(answer.status);
         if (200..300).contains(&answer.status) && self.accepted(connection, answer.body) {
             self.tell(connection, Told::Accepted);
             return self.then(connection);

@@ -1,0 +1,137 @@
+//! A journey over the wire, against a toy shop whose promises can be broken one by one: nothing is wrong
+//! with the honest one, and every fault is seen.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use serde_json::{Value, json};
+use son7shop_loadtest::contention::Target;
+use son7shop_loadtest::journeys::report::{Outcome, Verdict};
+use son7shop_loadtest::journeys::run::run;
+use son7shop_loadtest::journeys::scenario::Scenario;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use support::{Asked, serve};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// 503 to everything but the making of products.
+    IsBusy,
+    /// Every order is refused as if there were none left.
+    SellsNothing,
+    /// Every order is refused as if there were a sale.
+    IsNotOpen,
+}
+
+struct Sold {
+    customer: String,
+    sku: String,
+    quantity: u64,
+    status: &'static str,
+}
+
+/// A shop in memory.
+struct Toy {
+    fault: Fault,
+    price: i64,
+    units: BTreeMap<String, u64>,
+    orders: Vec<Sold>,
+}
+
+impl Toy {
+    fn answer(&mut self, asked: &Asked) -> (u16, Value) {
+        let Asked { method, path, token, body, .. } = asked;
+        let path = path.split('?').next().unwrap_or_default();
+        if (method.as_str(), path) == ("POST", "/v1/products") {
+            self.price = body["price"].as_i64().unwrap();
+            self.units.insert(body["sku"].as_str().unwrap().to_owned(), body["on_hand"].as_u64().unwrap());
+            return (201, json!({}));
+        }
+        if self.fault == Fault::IsBusy && token != "Bearer admin" {
+            return (503, json!({ "code": "overloaded" }));
+        }
+        let steps: Vec<_> = path.split('/').skip(2).collect();
+        match (method.as_str(), &steps[..]) {
+            ("POST", ["orders"]) => self.buy(token, body),
+            ("POST", ["orders", id, change]) => {
+                let status = if *change == "cancel" { "cancelled" } else { "confirmed" };
+                self.orders[id[1..].parse::<usize>().unwrap()].status = status;
+                (200, json!({}))
+            }
+            ("GET", ["orders"]) => (200, json!({ "orders": self.list(), "next_cursor": null })),
+            ("GET", ["products", sku]) => (200, json!({ "stock": self.stock(sku) })),
+            _ => (200, json!({})),
+        }
+    }
+
+    fn buy(&mut self, customer: &str, body: &Value) -> (u16, Value) {
+        let (sku, quantity) = (&body["lines"][0]["sku"], body["lines"][0]["quantity"].as_u64().unwrap());
+        match self.fault {
+            Fault::SellsNothing => return (409, json!({ "code": "sold_out" })),
+            Fault::IsNotOpen => return (409, json!({ "code": "sale_not_open" })),
+            _ => {}
+        }
+        let sku = sku.as_str().unwrap().to_owned();
+        self.orders.push(Sold { customer: customer.to_owned(), sku, quantity, status: "held" });
+        (201, json!({ "id": format!("o{}", self.orders.len() - 1) }))
+    }
+
+    fn list(&self) -> Vec<Value> {
+        let order = |(at, Sold { customer, sku, quantity, status }): (usize, &Sold)| {
+            let total = self.price * i64::try_from(*quantity).unwrap();
+            let lines = json!([{ "sku": sku, "quantity": quantity }]);
+            json!({ "id": format!("o{at}"), "customer": customer, "status": status, "lines": lines, "total": total })
+        };
+        self.orders.iter().enumerate().map(order).collect()
+    }
+
+    fn stock(&self, sku: &str) -> Value {
+        let with = |status| self.orders.iter().filter(move |sold| sold.sku == sku && sold.status == status);
+        let (held, sold): (u64, u64) =
+            (with("held").map(|order| order.quantity).sum(), with("confirmed").map(|order| order.quantity).sum());
+        let units = self.units[sku];
+        json!({ "on_hand": units - sold, "held": held, "sold": sold, "available": units - held - sold })
+    }
+}
+
+/// Four shoppers on a shop with this fault, for a moment.
+fn play(fault: Fault) -> Outcome {
+    let mut toy = Toy { fault, price: 0, units: BTreeMap::new(), orders: Vec::new() };
+    let text = "[load]\nshoppers = 4\nseconds = 0.3\ncheck_orders = true\n\
+        think = { distribution = \"constant\", ms = 5.0 }\n\
+        [weights]\nproduct = 1.0\norder = 4.0\ncancel = 1.0\nconfirm = 1.0\n\
+        [products]\ncount = 2\nunits = 100000\nquantity_max = 2\n\
+        [thresholds]\nerrors_max = 0.0\noversold_max = 0.0\norders_accepted_min = 1.0\nbusy_max = 0.01\n";
+    let target = Target {
+        address: serve(move |asked| Some(toy.answer(asked))),
+        admin_token: "admin".to_owned(),
+        customer_tokens: (0..4).map(|customer| format!("customer-{customer}")).collect(),
+    };
+    run("test", &Scenario::parse(text).unwrap(), &target, None, &AtomicBool::new(false)).unwrap()
+}
+
+/// The thresholds that were missed.
+fn missed(outcome: &Outcome) -> Vec<&str> {
+    outcome.thresholds.iter().filter(|judged| !judged.held).map(|judged| judged.name.as_str()).collect()
+}
+
+#[test]
+fn an_honest_shop_keeps_every_promise() {
+    let outcome = play(Fault::None);
+    assert_eq!(outcome.verdict(), Verdict::Held, "{:?} {:?}", outcome.broken, outcome.errors);
+    assert_eq!(outcome.figures["busy"].to_bits(), 0.0_f64.to_bits());
+}
+
+#[test]
+fn a_shop_that_sells_nothing_does_not_pass() {
+    for (fault, expected) in [
+        (Fault::IsBusy, &["busy_max", "orders_accepted_min"][..]),
+        (Fault::SellsNothing, &["orders_accepted_min"]),
+        (Fault::IsNotOpen, &["errors_max", "orders_accepted_min"]),
+    ] {
+        let outcome = play(fault);
+        assert_eq!((outcome.verdict(), missed(&outcome)), (Verdict::Missed, expected.to_vec()));
+    }
+}
