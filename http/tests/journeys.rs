@@ -74,7 +74,7 @@ fn a_stopped_run_is_partial_and_says_so() {
 
 #[test]
 fn a_sale_sells_nothing_early_and_exactly_its_units() {
-    use son7shop_loadtest::journeys::sale::{SaleScenario, run as sell};
+    use son7shop_loadtest::journeys::sale::{run as sell, scenario::SaleScenario};
     let place = Place::new(2);
     let program = place.start();
     let target = Target {

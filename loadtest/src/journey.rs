@@ -4,7 +4,7 @@ use crate::against::{Against, Opened};
 use anyhow::Context;
 use son7shop_loadtest::journeys::report::{Outcome, Verdict};
 use son7shop_loadtest::journeys::run::run as play;
-use son7shop_loadtest::journeys::sale::{SaleScenario, run as sell};
+use son7shop_loadtest::journeys::sale::{run as sell, scenario::SaleScenario};
 use son7shop_loadtest::journeys::scenario::Scenario;
 use son7shop_loadtest::limits::allow_connections;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Shoppers, at most: each has a connection.
-const SHOPPERS_MAX: usize = 20_000;
+pub(super) const SHOPPERS_MAX: usize = 20_000;
 /// Steps a second, at most.
 const PER_SECOND_MAX: f64 = 1e6;
 /// A day.
@@ -190,13 +190,7 @@ impl Scenario {
         within("products.count", self.products.count, 1, 10_000)?;
         within("products.units", self.products.units, 0, 1_000_000_000_000)?;
         within("products.quantity_max", self.products.quantity_max, 1, QUANTITY_MAX)?;
-        for (name, bound) in &self.thresholds {
-            if figure_of(name).is_none() {
-                return Err(value(&format!("thresholds.{name}"), bound, "no figure of this name with _max or _min"));
-            }
-            within(&format!("thresholds.{name}"), *bound, f64::MIN, f64::MAX)?;
-        }
-        Ok(())
+        check_thresholds(&self.thresholds)
     }
 
     fn check_weights(&self) -> Result<(), ScenarioError> {
@@ -212,12 +206,30 @@ impl Scenario {
     }
 }
 
-fn value(field: &str, value: &impl ToString, expected: &str) -> ScenarioError {
+/// Every threshold is one of a figure that there is, and a number.
+pub(super) fn check_thresholds(thresholds: &BTreeMap<String, f64>) -> Result<(), ScenarioError> {
+    for (name, bound) in thresholds {
+        let field = format!("thresholds.{name}");
+        if figure_of(name).is_none() {
+            return Err(value(&field, bound, "no figure of this name with _max or _min"));
+        }
+        within(&field, *bound, f64::MIN, f64::MAX)?;
+    }
+    Ok(())
+}
+
+/// A value that it may not have.
+pub(super) fn value(field: &str, value: &impl ToString, expected: &str) -> ScenarioError {
     ScenarioError::Value { field: field.to_owned(), value: value.to_string(), expected: expected.to_owned() }
 }
 
 /// What is no number is in no range.
-fn within<T: PartialOrd + ToString + Copy>(field: &str, found: T, least: T, most: T) -> Result<(), ScenarioError> {
+pub(super) fn within<T: PartialOrd + ToString + Copy>(
+    field: &str,
+    found: T,
+    least: T,
+    most: T,
+) -> Result<(), ScenarioError> {
     if found >= least && found <= most {
         return Ok(());
     }

@@ -1,0 +1,240 @@
+//! The crowd: who waits looks at the product, some try too early, and everybody orders at a fixed time,
+//! whatever the shop does.
+
+use super::scenario::SaleScenario;
+use crate::answer::Answer;
+use crate::api::{Placed, Problem};
+use crate::contention::Target;
+use crate::contention::buyers::{REFUSALS, STILL_RUNNING};
+use crate::contention::check::{Outcome, Told};
+use crate::drive::{Failure, Then, Workload};
+use crate::journeys::ledger::{Ledger, Told as Count};
+use crate::request::Request;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The refusal before the opening.
+const NOT_OPEN: &str = "sale_not_open";
+/// How often an order is sent again before its buyer gives up.
+const AGAIN_MAX: u32 = 100;
+/// A pause before an order is sent again.
+const AGAIN_PAUSE: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Look,
+    Early,
+    Order,
+}
+
+pub(super) struct Buyer {
+    looking: Request,
+    buying: Request,
+    doing: Doing,
+    pub(super) due: Option<Instant>,
+    first_order: Instant,
+    early_left: bool,
+    /// Orders begun, the early one among them.
+    begun: u64,
+    again: u32,
+}
+
+/// Everybody who waits for the sale.
+pub(super) struct Crowd<'a> {
+    scenario: &'a SaleScenario,
+    stop: &'a AtomicBool,
+    opens: Instant,
+    pub(super) buyers: Vec<Buyer>,
+    pub(super) ledger: Ledger,
+    pub(super) told: Vec<Told>,
+    pub(super) sold_early: Vec<String>,
+    /// Early orders that were acknowledged, by customer: they are demand, too.
+    pub(super) early_demand: Vec<usize>,
+    pub(super) sold_out: Option<Instant>,
+}
+
+impl Crowd<'_> {
+    /// Tells the ledger and says what comes next.
+    fn done(&mut self, connection: usize, told: Count) -> Then {
+        let buyer = &mut self.buyers[connection];
+        let step = match buyer.doing {
+            Doing::Look => "look",
+            Doing::Early => "early",
+            Doing::Order => "order",
+        };
+        if let Some(due) = buyer.due.take() {
+            self.ledger.tell(step, due, told);
+        }
+        if buyer.doing == Doing::Order {
+            return Then::Next;
+        }
+        let poll = Duration::try_from_secs_f64(self.scenario.poll_ms / 1_000.0).unwrap_or_default();
+        Then::At((Instant::now() + poll).min(buyer.first_order))
+    }
+
+    fn remember(&mut self, connection: usize, outcome: Outcome) {
+        let key = connection as u64 * (self.scenario.requests + 1) + self.buyers[connection].begun - 1;
+        self.told.push(Told { customer: self.scenario.customer(connection), key, outcome });
+    }
+
+    pub(super) fn unexpected(&mut self, connection: usize, why: String) -> Then {
+        self.ledger.explain(|| why.clone());
+        if self.buyers[connection].doing == Doing::Order {
+            self.remember(connection, Outcome::Unexpected(why));
+        }
+        self.done(connection, Count::Error)
+    }
+
+    fn again_or(&mut self, connection: usize, pause: Duration, why: impl FnOnce() -> String) -> Then {
+        self.buyers[connection].again += 1;
+        if self.buyers[connection].again > AGAIN_MAX {
+            return self.unexpected(connection, format!("given up: {}", why()));
+        }
+        Then::Again(pause)
+    }
+
+    fn accepted(&mut self, connection: usize, id: String) -> Then {
+        if self.buyers[connection].doing == Doing::Early {
+            self.early_demand.push(self.scenario.customer(connection));
+        }
+        // The answer is here and the sale is not open: that needs no clock but this one.
+        if Instant::now() < self.opens {
+            self.sold_early.push(id.clone());
+        }
+        self.remember(connection, Outcome::Accepted(id));
+        self.done(connection, Count::Accepted)
+    }
+}
+
+impl Workload for Crowd<'_> {
+    fn first_due(&mut self, connection: usize) -> Option<Instant> {
+        Some(self.buyers[connection].first_order.min(Instant::now()))
+    }
+
+    fn due(&mut self, connection: usize, due: Instant) {
+        self.buyers[connection].due = Some(due);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn prepare(&mut self, connection: usize) -> bool {
+        let requests = self.scenario.requests;
+        let buyer = &mut self.buyers[connection];
+        buyer.again = 0;
+        let is_open = buyer.due.is_some_and(|due| due >= buyer.first_order) || buyer.doing == Doing::Order;
+        buyer.doing = match (is_open, buyer.early_left) {
+            (true, _) => Doing::Order,
+            (false, true) => Doing::Early,
+            (false, false) => Doing::Look,
+        };
+        if buyer.doing == Doing::Look {
+            return true;
+        }
+        if buyer.doing == Doing::Early {
+            buyer.early_left = false;
+        } else if buyer.begun == 0 {
+            // Key 0 belongs to the early order, whether there was one or not.
+            buyer.begun = 1;
+        }
+        if buyer.begun > requests {
+            buyer.due = None;
+            return false;
+        }
+        buyer.buying.set_key(connection as u64 * (requests + 1) + buyer.begun);
+        buyer.begun += 1;
+        true
+    }
+
+    fn bytes(&self, connection: usize) -> &[u8] {
+        let buyer = &self.buyers[connection];
+        if buyer.doing == Doing::Look { buyer.looking.bytes() } else { buyer.buying.bytes() }
+    }
+
+    fn answered(&mut self, connection: usize, answer: Answer<'_>) -> Then {
+        let doing = self.buyers[connection].doing;
+        self.ledger.answered(answer.status);
+        let text = || format!("{} {}", answer.status, String::from_utf8_lossy(answer.body));
+        if doing == Doing::Look {
+            return if answer.status == 200 {
+                self.done(connection, Count::Accepted)
+            } else {
+                self.unexpected(connection, text())
+            };
+        }
+        if answer.status == 201 {
+            return match serde_json::from_slice::<Placed>(answer.body) {
+                Ok(placed) => self.accepted(connection, placed.id),
+                Err(_) => self.unexpected(connection, text()),
+            };
+        }
+        if let (503, Some(seconds)) = (answer.status, answer.retry_after) {
+            return self.again_or(connection, Duration::from_secs(seconds.into()) + AGAIN_PAUSE, text);
+        }
+        let code = serde_json::from_slice::<Problem>(answer.body).map(|problem| problem.code).unwrap_or_default();
+        if code == STILL_RUNNING || (code == NOT_OPEN && doing == Doing::Order) {
+            // The shop's clock may be a moment behind this one's.
+            return self.again_or(connection, AGAIN_PAUSE, text);
+        }
+        let is_explained = if doing == Doing::Early { code == NOT_OPEN } else { REFUSALS.contains(&code.as_str()) };
+        if !is_explained {
+            return self.unexpected(connection, text());
+        }
+        *self.ledger.codes.entry(code.clone()).or_default() += 1;
+        if code == "sold_out" {
+            self.sold_out.get_or_insert_with(Instant::now);
+        }
+        if doing == Doing::Order {
+            self.remember(connection, Outcome::Refused(code));
+        }
+        self.done(connection, Count::Refused)
+    }
+
+    fn failed(&mut self, connection: usize, failure: &Failure) -> Then {
+        self.again_or(connection, Duration::from_millis(100), || failure.to_string())
+    }
+}
+
+/// Everybody, with a first order due within the jitter.
+pub(super) fn crowd<'a>(
+    scenario: &'a SaleScenario,
+    target: &Target,
+    stop: &'a AtomicBool,
+    opens: Instant,
+    (seed, run, sku): (u64, u64, &str),
+) -> Crowd<'a> {
+    let mut chance = StdRng::seed_from_u64(seed);
+    let host = target.address.to_string();
+    let body = serde_json::json!({ "lines": [{ "sku": sku, "quantity": 1 }] }).to_string();
+    let buyer = |connection: usize| {
+        let token = &target.customer_tokens[scenario.customer(connection)];
+        let after = chance.random::<f64>() * scenario.jitter_ms / 1_000.0;
+        Buyer {
+            looking: Request::to("GET", &host, &format!("/v1/products/{sku}")).bearer(token).empty(),
+            buying: Request::to("POST", &host, "/v1/orders")
+                .bearer(token)
+                .numbered_key(&format!("{run:016x}"))
+                .json(&body),
+            doing: Doing::Look,
+            due: None,
+            first_order: opens + Duration::try_from_secs_f64(after).unwrap_or_default(),
+            early_left: scenario.too_early_every > 0 && connection.is_multiple_of(scenario.too_early_every),
+            begun: 0,
+            again: 0,
+        }
+    };
+    Crowd {
+        scenario,
+        stop,
+        opens,
+        buyers: (0..scenario.buyers).map(buyer).collect(),
+        ledger: Ledger::new(Instant::now(), f64::from(scenario.opens_in_seconds) + 5.0),
+        told: Vec::new(),
+        sold_early: Vec::new(),
+        early_demand: Vec::new(),
+        sold_out: None,
+    }
+}
