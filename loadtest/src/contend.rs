@@ -1,6 +1,6 @@
 //! `loadtest contention`: against a shop that runs, or one that is started for it.
 
-use crate::against::Against;
+use crate::against::{Against, conclude};
 use son7shop_loadtest::contention::buyers::Layout;
 use son7shop_loadtest::contention::{Finding, Scenario, run as contend};
 use son7shop_loadtest::drive::percentile;
@@ -61,8 +61,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     allow_connections(scenario.layout.connections())?;
     let shop = args.against.open(scenario.layout.customers)?;
     let finding = contend(&scenario, &shop.target, args.threads)?;
-    shop.close()?;
     print(&scenario, &finding);
+    conclude(!finding.is_sound(), shop.close())?;
     Ok(if finding.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

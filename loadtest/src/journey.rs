@@ -1,6 +1,6 @@
 //! `loadtest journey`, `loadtest soak` and `loadtest sale`: shoppers for seconds or for hours, and a crowd at an opening.
 
-use crate::against::{Against, Opened};
+use crate::against::{Against, Opened, conclude};
 use anyhow::Context;
 use son7shop_loadtest::journeys::report::{Outcome, Verdict};
 use son7shop_loadtest::journeys::run::run as play;
@@ -105,10 +105,16 @@ fn perform(name: &str, scenario: &Scenario, out: Option<&Path>, against: &Agains
 /// Writes the report, ends the shop, and says how it went.
 fn end(name: &str, out: Option<&Path>, outcome: &Outcome, shop: Opened) -> anyhow::Result<ExitCode> {
     let folder = out.map_or_else(|| folder_for(name), Path::to_path_buf);
-    write(&folder, name, outcome)?;
     print(outcome);
-    println!("written to {}", folder.join(format!("{name}.html")).display());
-    shop.close()?;
+    let written = write(&folder, name, outcome);
+    if written.is_ok() {
+        println!("written to {}", folder.join(format!("{name}.html")).display());
+    }
+    // A report that cannot be written leaves no shop behind.
+    let closed = shop.close();
+    let is_wrong = outcome.verdict() == Verdict::Missed;
+    conclude(is_wrong, written)?;
+    conclude(is_wrong, closed)?;
     Ok(match outcome.verdict() {
         Verdict::Held => ExitCode::SUCCESS,
         Verdict::Missed => ExitCode::FAILURE,

@@ -110,6 +110,7 @@ impl<'a, W: Workload> Worker<'a, W> {
 
     /// Sends and receives until the run is over.
     pub(super) fn run(mut self, times: Times) -> std::io::Result<(Tally, W)> {
+        self.workload.started(times.start);
         match self.plan.pace {
             Pace::Closed => {
                 for slot in 0..self.connections.len() {

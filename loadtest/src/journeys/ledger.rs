@@ -16,8 +16,11 @@ pub enum Told {
     Accepted,
     /// A refusal that the step explains.
     Refused,
-    /// Anything else: a broken connection, no answer, an answer that the step does not explain.
+    /// Anything else: a broken connection, an answer that the step does not explain. When it came says
+    /// nothing about accepted requests, so it has no latency.
     Error,
+    /// An error, too: no answer by the end of the run. What was waited for it is a latency.
+    Unanswered,
 }
 
 /// Counts and latencies, in microseconds.
@@ -57,12 +60,15 @@ impl Default for Tally {
 impl Tally {
     fn count(&mut self, told: Told, latency: Duration) {
         let (count, into) = match told {
-            Told::Accepted => (&mut self.accepted, &mut self.latency),
-            Told::Refused => (&mut self.refused, &mut self.refused_latency),
-            Told::Error => (&mut self.errors, &mut self.latency),
+            Told::Accepted => (&mut self.accepted, Some(&mut self.latency)),
+            Told::Refused => (&mut self.refused, Some(&mut self.refused_latency)),
+            Told::Error => (&mut self.errors, None),
+            Told::Unanswered => (&mut self.errors, Some(&mut self.latency)),
         };
         *count += 1;
-        record(into, latency);
+        if let Some(into) = into {
+            record(into, latency);
+        }
     }
 
     fn add(&mut self, part: &Self) {
@@ -125,6 +131,11 @@ impl Ledger {
         let interval = Duration::try_from_secs_f64((seconds / INTERVALS).max(0.5)).unwrap_or(Duration::from_secs(1));
         let (intervals, steps) = (Vec::new(), BTreeMap::new());
         Self { start, interval, intervals, steps, codes: BTreeMap::new(), errors: Vec::new(), answers: 0, busy: 0 }
+    }
+
+    /// The run begins then: what was due earlier counts as due then.
+    pub fn begins(&mut self, start: Instant) {
+        self.start = start;
     }
 
     /// An answer had this status, whatever follows from it.
@@ -226,6 +237,7 @@ mod tests {
         ledger.tell("order", start, Told::Accepted);
         ledger.tell("order", start, Told::Refused);
         ledger.tell("list", start + Duration::from_millis(600), Told::Error);
+        ledger.tell("list", start + Duration::from_millis(600), Told::Unanswered);
         ledger.dropped(start + Duration::from_millis(600));
         assert_eq!(ledger.busy_share(), None);
         for status in [201, 503, 409, 429] {
@@ -234,11 +246,12 @@ mod tests {
         let mut both = ledger.clone();
         both.add(ledger);
         let counts: Vec<_> = both.points().iter().map(|p| [p.accepted, p.refused, p.errors, p.dropped]).collect();
-        assert_eq!(counts, [[2, 2, 0, 0], [0, 0, 2, 2]]);
+        assert_eq!(counts, [[2, 2, 0, 0], [0, 0, 4, 2]]);
         let whole = both.whole();
-        assert_eq!([whole.accepted, whole.refused, whole.errors, whole.dropped], [2; 4]);
+        assert_eq!([whole.accepted, whole.refused, whole.errors, whole.dropped], [2, 2, 4, 2]);
+        // What was accepted, not answered and never sent; an error is no latency.
         assert_eq!((whole.latency.len(), whole.refused_latency.len()), (6, 2));
-        assert_eq!((both.steps["order"].accepted, both.steps["list"].errors), (2, 2));
+        assert_eq!((both.steps["order"].accepted, both.steps["list"].errors), (2, 4));
         assert_eq!(both.busy_share(), Some(0.5));
         assert_eq!(percentile_ms(&Tally::default().latency, 50.0), None);
     }

@@ -56,9 +56,9 @@ pub struct StepRow {
     pub refused: u64,
     /// Gone wrong.
     pub errors: u64,
-    /// Of the accepted ones, in milliseconds.
+    /// Of the accepted ones and those that were waited for in vain, in milliseconds.
     pub p50_ms: Option<f64>,
-    /// Of the accepted ones, in milliseconds.
+    /// Of the accepted ones and those that were waited for in vain, in milliseconds.
     pub p99_ms: Option<f64>,
 }
 

@@ -12,6 +12,7 @@ use crate::contention::Target;
 use crate::drive::{self, DriveError, Pace, Plan};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,6 @@ pub fn run(
     for sku in &skus {
         admin.create_product(sku, PRICE, products.units)?;
     }
-    let start = Instant::now();
     let shared = Shared {
         scenario,
         seed,
@@ -66,10 +66,11 @@ pub fn run(
         host: target.address.to_string(),
         admin_token: &target.admin_token,
         customer_tokens: &target.customer_tokens,
-        start,
+        start: OnceLock::new(),
         stop,
     };
     let (ledger, acknowledged, samples) = load(&shared, target, own)?;
+    let start = *shared.start.get_or_init(Instant::now);
     let seconds = start.elapsed().as_secs_f64().min(scenario.load.seconds);
     let (oversold, broken) = compare(&mut admin, &shared, &acknowledged)?;
     let figures = figures(&ledger, &samples, seconds, oversold, broken.len());
@@ -107,12 +108,13 @@ fn load(shared: &Shared<'_>, target: &Target, own: Option<(u32, PathBuf)>) -> Re
     };
     let shoppers = (0..load.threads).map(|_| Shoppers::new(shared)).collect();
     let over = AtomicBool::new(false);
-    let mut sampler = Sampler::new(target.address, own, shared.start);
     let every = seconds((load.seconds / LOOKS).max(0.1));
     let (driven, samples) = std::thread::scope(|scope| {
         let looks = scope.spawn(|| {
+            let start = *shared.start.wait();
+            let mut sampler = Sampler::new(target.address, own, start);
             let mut samples = vec![sampler.look()];
-            let mut next = shared.start + every;
+            let mut next = start + every;
             while !over.load(Ordering::Acquire) {
                 std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
                 if Instant::now() >= next {
@@ -124,12 +126,14 @@ fn load(shared: &Shared<'_>, target: &Target, own: Option<(u32, PathBuf)>) -> Re
         });
         let driven = drive::run(&plan, shoppers, &mut ());
         over.store(true, Ordering::Release);
+        // Where not every connection could be opened nobody has set it, and the other thread waits.
+        shared.start.get_or_init(Instant::now);
         looks.thread().unpark();
         // A look that panicked leaves no samples; what needs them is then not measured.
         (driven, looks.join().unwrap_or_default())
     });
     let (_, shoppers) = driven?;
-    let (mut ledger, mut acknowledged) = (Ledger::new(shared.start, load.seconds), BTreeMap::new());
+    let (mut ledger, mut acknowledged) = (Ledger::new(Instant::now(), load.seconds), BTreeMap::new());
     for part in shoppers {
         let (told, orders) = part.finish();
         ledger.add(told);

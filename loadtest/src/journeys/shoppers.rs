@@ -10,6 +10,7 @@ use crate::request::Request;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -97,8 +98,8 @@ pub struct Shared<'a> {
     pub admin_token: &'a str,
     /// One for each shopper.
     pub customer_tokens: &'a [String],
-    /// When the run begins.
-    pub start: Instant,
+    /// When the run began; unset until every connection is open.
+    pub start: OnceLock<Instant>,
     /// Ends the run early.
     pub stop: &'a AtomicBool,
 }
@@ -130,6 +131,7 @@ struct Shopper {
 /// The shoppers of one thread.
 pub struct Shoppers<'a> {
     shared: &'a Shared<'a>,
+    start: Instant,
     of_connection: BTreeMap<usize, Shopper>,
     /// What they were told.
     pub ledger: Ledger,
@@ -140,15 +142,16 @@ pub struct Shoppers<'a> {
 impl<'a> Shoppers<'a> {
     /// A thread's shoppers.
     pub fn new(shared: &'a Shared<'a>) -> Self {
-        let ledger = Ledger::new(shared.start, shared.scenario.load.seconds);
-        Self { shared, of_connection: BTreeMap::new(), ledger, orders: BTreeMap::new() }
+        let start = Instant::now();
+        let ledger = Ledger::new(start, shared.scenario.load.seconds);
+        Self { shared, start, of_connection: BTreeMap::new(), ledger, orders: BTreeMap::new() }
     }
 
     /// What was never answered is an error; call it once, after the run.
     pub fn finish(mut self) -> (Ledger, BTreeMap<String, Acknowledged>) {
         for shopper in self.of_connection.values_mut() {
             if let Some(due) = shopper.due.take() {
-                self.ledger.tell(shopper.step.name(), due, Told::Error);
+                self.ledger.tell(shopper.step.name(), due, Told::Unanswered);
                 self.ledger.explain(|| format!("{}: not answered when the run ended", shopper.step.name()));
                 if let Some(order) = self.orders.get_mut(&shopper.order) {
                     order.status = None;
@@ -218,11 +221,16 @@ impl<'a> Shoppers<'a> {
 }
 
 impl Workload for Shoppers<'_> {
+    fn started(&mut self, start: Instant) {
+        self.start = *self.shared.start.get_or_init(|| start);
+        self.ledger.begins(self.start);
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "shoppers are few")]
     fn first_due(&mut self, connection: usize) -> Option<Instant> {
         let load = &self.shared.scenario.load;
         let part = connection as f64 / load.shoppers as f64;
-        Duration::try_from_secs_f64(load.ramp_seconds * part).ok().map(|after| self.shared.start + after)
+        Duration::try_from_secs_f64(load.ramp_seconds * part).ok().map(|after| self.start + after)
     }
 
     fn due(&mut self, connection: usize, due: Instant) {
@@ -309,6 +317,7 @@ impl Workload for Shoppers<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -331,5 +340,31 @@ mod tests {
                 assert!((found - share).abs() < 0.016, "seed {seed}: {step:?} {found}");
             }
         }
+    }
+
+    #[test]
+    fn shoppers_arrive_from_when_every_connection_is_open() {
+        let text = "[load]\nshoppers = 10\nseconds = 20.0\nramp_seconds = 10.0\n[weights]\nlist = 1.0\n\
+            [products]\ncount = 1\nunits = 5\n";
+        let stop = AtomicBool::new(false);
+        let shared = Shared {
+            scenario: &Scenario::parse(text).unwrap(),
+            seed: 1,
+            run: 1,
+            skus: vec!["a".to_owned()],
+            host: String::new(),
+            admin_token: "",
+            customer_tokens: &[String::new()],
+            start: OnceLock::new(),
+            stop: &stop,
+        };
+        let mut shoppers = Shoppers::new(&shared);
+        // Opening took so long.
+        let start = Instant::now() + Duration::from_secs(30);
+        shoppers.started(start);
+        assert_eq!(shoppers.first_due(5), Some(start + Duration::from_secs(5)));
+        shoppers.ledger.tell("list", start, Told::Accepted);
+        assert_eq!(shoppers.ledger.points().len(), 1, "the time before is no part of the run");
+        assert_eq!(shared.start.get(), Some(&start));
     }
 }

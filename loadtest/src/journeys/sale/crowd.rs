@@ -79,7 +79,17 @@ impl Crowd<'_> {
         self.told.push(Told { customer: self.scenario.customer(connection), key, outcome });
     }
 
-    pub(super) fn unexpected(&mut self, connection: usize, why: String) -> Then {
+    /// The run is over and there is no answer.
+    pub(super) fn unanswered(&mut self, connection: usize) {
+        let why = "not answered when the run ended";
+        self.ledger.explain(|| why.to_owned());
+        if self.buyers[connection].doing == Doing::Order {
+            self.remember(connection, Outcome::Unexpected(why.to_owned()));
+        }
+        self.done(connection, Count::Unanswered);
+    }
+
+    fn unexpected(&mut self, connection: usize, why: String) -> Then {
         self.ledger.explain(|| why.clone());
         if self.buyers[connection].doing == Doing::Order {
             self.remember(connection, Outcome::Unexpected(why));

@@ -117,7 +117,7 @@ pub fn run(scenario: &SaleScenario, target: &Target, stop: &AtomicBool) -> Resul
     let Some(mut crowd) = crowds.into_iter().next() else { return Err(DriveError::Panicked.into()) };
     for at in 0..crowd.buyers.len() {
         if crowd.buyers[at].due.is_some() {
-            crowd.unexpected(at, "not answered when the run ended".to_owned());
+            crowd.unanswered(at);
         }
     }
     let mut demand = vec![0; scenario.customers];
