@@ -83,7 +83,10 @@ pub(crate) fn sale(args: &SaleArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_on_ctrl_c()?;
     let shop = args.against.open(scenario.customers)?;
     let outcome = sell(&scenario, &shop.target, &stop)?;
-    println!("{} of {} units that could be were sold", outcome.sold, outcome.sellable);
+    match outcome.sold {
+        Some(sold) => println!("{sold} of {} units that could be were sold", outcome.sellable),
+        None => println!("of {} units that could be sold nobody knows", outcome.sellable),
+    }
     end("sale", args.out.as_deref(), &outcome.into_report("Son7shop: sale", &scenario), shop)
 }
 
@@ -158,7 +161,7 @@ fn write(folder: &Path, name: &str, outcome: &Outcome) -> anyhow::Result<()> {
 }
 
 fn print(outcome: &Outcome) {
-    println!("{:.1} s of load, seed {}", outcome.seconds, outcome.seed);
+    println!("{:.1} s of load ({}), seed {}", outcome.seconds, outcome.seconds_are, outcome.seed);
     for (name, figure) in &outcome.figures {
         println!("{name:<28}{figure:>14.2}");
     }
@@ -168,6 +171,9 @@ fn print(outcome: &Outcome) {
     for judged in &outcome.thresholds {
         let figure = judged.figure.map_or("not measured".to_owned(), |figure| format!("{figure:.2}"));
         println!("{} {} {}: {figure}", if judged.held { "held  " } else { "MISSED" }, judged.name, judged.bound);
+    }
+    for line in &outcome.failed {
+        println!("FAILED {line}");
     }
     for line in outcome.broken.iter().take(20) {
         println!("BROKEN {line}");

@@ -18,6 +18,7 @@ mod worker;
 pub use connection::Failure;
 pub use schedule::Schedule;
 pub use tally::{OpenCounts, Report, StatusCounts, percentile};
+pub(crate) use worker::in_full;
 
 use crate::answer::Answer;
 use std::net::SocketAddr;

@@ -441,7 +441,7 @@ fn watch(epoll: &OwnedFd, stream: &TcpStream, slot: usize) -> std::io::Result<()
 }
 
 /// An error with all its sources.
-fn in_full(error: &dyn std::error::Error) -> String {
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -79,6 +79,8 @@ pub fn run(
         interrupted: stop.load(Ordering::Relaxed),
         seed,
         seconds,
+        seconds_are: "in which requests were due",
+        failed: Vec::new(),
         thresholds: judge(&scenario.thresholds, &figures),
         figures,
         broken,

@@ -1,9 +1,10 @@
 //! The crowd: who waits looks at the product, some try too early, and everybody orders at a fixed time,
 //! whatever the shop does.
 
+use super::SaleError;
 use super::scenario::SaleScenario;
 use crate::answer::Answer;
-use crate::api::{Placed, Problem};
+use crate::api::{Admin, Placed, Problem, Sale};
 use crate::contention::Target;
 use crate::contention::buyers::{REFUSALS, STILL_RUNNING};
 use crate::contention::check::{Outcome, Told};
@@ -14,6 +15,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The refusal before the opening.
 const NOT_OPEN: &str = "sale_not_open";
@@ -34,8 +37,15 @@ pub(super) struct Buyer {
     buying: Request,
     doing: Doing,
     pub(super) due: Option<Instant>,
+    /// The first order is due so long after the opening.
+    after_opening: Duration,
     first_order: Instant,
-    early_left: bool,
+    /// It also tries early.
+    is_early: bool,
+    /// When; none when that is over.
+    early: Option<Instant>,
+    /// The order was not sent before that.
+    sent: Instant,
     /// Orders begun, the early one among them.
     begun: u64,
     again: u32,
@@ -45,11 +55,18 @@ pub(super) struct Buyer {
 pub(super) struct Crowd<'a> {
     scenario: &'a SaleScenario,
     stop: &'a AtomicBool,
-    opens: Instant,
+    sale: Announced<'a>,
+    /// Why there is no sale; nobody does anything then.
+    pub(super) failed: Option<SaleError>,
+    pub(super) opens: Instant,
     pub(super) buyers: Vec<Buyer>,
     pub(super) ledger: Ledger,
     pub(super) told: Vec<Told>,
+    /// Orders acknowledged more than the margin before the opening.
     pub(super) sold_early: Vec<String>,
+    /// The longest time after the opening, beyond the margin, at which an order was sent that was refused
+    /// because there was no sale yet.
+    pub(super) not_open_after: Option<Duration>,
     /// Early orders that were acknowledged, by customer: they are demand, too.
     pub(super) early_demand: Vec<usize>,
     pub(super) sold_out: Option<Instant>,
@@ -71,12 +88,48 @@ impl Crowd<'_> {
             return Then::Next;
         }
         let poll = Duration::try_from_secs_f64(self.scenario.poll_ms / 1_000.0).unwrap_or_default();
-        Then::At((Instant::now() + poll).min(buyer.first_order))
+        let next = (Instant::now() + poll).min(buyer.first_order);
+        Then::At(buyer.early.map_or(next, |early| early.min(next)))
+    }
+
+    /// The sale opens at the next whole second that is far enough away; it becomes known to the shop here, when
+    /// everybody is connected and waits.
+    fn announce(&mut self) -> Result<(), SaleError> {
+        let now = OffsetDateTime::now_utc();
+        let begin = Instant::now();
+        let soon = now + Duration::from_secs(u64::from(self.scenario.opens_in_seconds) + 1);
+        // A whole second, which every clock can say.
+        let opens_at = soon.replace_nanosecond(0).unwrap_or(soon);
+        self.opens = begin + Duration::try_from(opens_at - now).unwrap_or_default();
+        let (opens_text, closes_text) =
+            (opens_at.format(&Rfc3339)?, (opens_at + Duration::from_hours(1)).format(&Rfc3339)?);
+        let terms = Sale { price: self.scenario.price, per_customer_limit: self.scenario.per_customer_limit };
+        self.sale.admin.set_sale_between(self.sale.sku, terms, &opens_text, &closes_text)?;
+        let early_count = self.buyers.iter().filter(|buyer| buyer.is_early).count();
+        let time = self.opens.saturating_duration_since(Instant::now() + 2 * self.scenario.margin());
+        let apart = time / u32::try_from(early_count).unwrap_or(u32::MAX).max(1);
+        let mut early = Instant::now();
+        for buyer in &mut self.buyers {
+            buyer.first_order = self.opens + buyer.after_opening;
+            if buyer.is_early {
+                early += apart;
+                buyer.early = Some(early);
+            }
+        }
+        Ok(())
     }
 
     fn remember(&mut self, connection: usize, outcome: Outcome) {
         let key = connection as u64 * (self.scenario.requests + 1) + self.buyers[connection].begun - 1;
         self.told.push(Told { customer: self.scenario.customer(connection), key, outcome });
+    }
+
+    /// An order was refused because the sale is not open.
+    fn not_open(&mut self, connection: usize) {
+        let since = self.buyers[connection].sent.saturating_duration_since(self.opens);
+        if since > self.scenario.margin() {
+            self.not_open_after = self.not_open_after.max(Some(since));
+        }
     }
 
     /// The run is over and there is no answer.
@@ -102,6 +155,7 @@ impl Crowd<'_> {
         if self.buyers[connection].again > AGAIN_MAX {
             return self.unexpected(connection, format!("given up: {}", why()));
         }
+        self.buyers[connection].sent = Instant::now() + pause;
         Then::Again(pause)
     }
 
@@ -109,8 +163,8 @@ impl Crowd<'_> {
         if self.buyers[connection].doing == Doing::Early {
             self.early_demand.push(self.scenario.customer(connection));
         }
-        // The answer is here and the sale is not open: that needs no clock but this one.
-        if Instant::now() < self.opens {
+        // The answer is here, so it was decided before now.
+        if Instant::now() + self.scenario.margin() < self.opens {
             self.sold_early.push(id.clone());
         }
         self.remember(connection, Outcome::Accepted(id));
@@ -119,6 +173,11 @@ impl Crowd<'_> {
 }
 
 impl Workload for Crowd<'_> {
+    fn started(&mut self, start: Instant) {
+        self.ledger.begins(start);
+        self.failed = self.announce().err();
+    }
+
     fn first_due(&mut self, connection: usize) -> Option<Instant> {
         Some(self.buyers[connection].first_order.min(Instant::now()))
     }
@@ -128,15 +187,22 @@ impl Workload for Crowd<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.failed.is_some() || self.stop.load(Ordering::Relaxed)
     }
 
     fn prepare(&mut self, connection: usize) -> bool {
         let requests = self.scenario.requests;
+        let now = Instant::now();
+        let is_early = now + self.scenario.margin() < self.opens;
         let buyer = &mut self.buyers[connection];
         buyer.again = 0;
+        buyer.sent = now;
         let is_open = buyer.due.is_some_and(|due| due >= buyer.first_order) || buyer.doing == Doing::Order;
-        buyer.doing = match (is_open, buyer.early_left) {
+        let tries = buyer.early.is_some_and(|early| buyer.due.is_some_and(|due| due >= early));
+        if tries {
+            buyer.early = None;
+        }
+        buyer.doing = match (is_open, tries && is_early) {
             (true, _) => Doing::Order,
             (false, true) => Doing::Early,
             (false, false) => Doing::Look,
@@ -144,9 +210,7 @@ impl Workload for Crowd<'_> {
         if buyer.doing == Doing::Look {
             return true;
         }
-        if buyer.doing == Doing::Early {
-            buyer.early_left = false;
-        } else if buyer.begun == 0 {
+        if buyer.doing == Doing::Order && buyer.begun == 0 {
             // Key 0 belongs to the early order, whether there was one or not.
             buyer.begun = 1;
         }
@@ -185,11 +249,16 @@ impl Workload for Crowd<'_> {
             return self.again_or(connection, Duration::from_secs(seconds.into()) + AGAIN_PAUSE, text);
         }
         let code = serde_json::from_slice::<Problem>(answer.body).map(|problem| problem.code).unwrap_or_default();
+        if code == NOT_OPEN && doing == Doing::Order {
+            self.not_open(connection);
+        }
         if code == STILL_RUNNING || (code == NOT_OPEN && doing == Doing::Order) {
             // The shop's clock may be a moment behind this one's.
             return self.again_or(connection, AGAIN_PAUSE, text);
         }
-        let is_explained = if doing == Doing::Early { code == NOT_OPEN } else { REFUSALS.contains(&code.as_str()) };
+        let is_open = Instant::now() + self.scenario.margin() >= self.opens;
+        let is_explained =
+            (is_open && REFUSALS.contains(&code.as_str())) || (doing == Doing::Early && code == NOT_OPEN);
         if !is_explained {
             return self.unexpected(connection, text());
         }
@@ -208,15 +277,22 @@ impl Workload for Crowd<'_> {
     }
 }
 
+/// What the crowd waits for, and who may announce it.
+pub(super) struct Announced<'a> {
+    pub(super) sku: &'a str,
+    pub(super) admin: Admin,
+}
+
 /// Everybody, with a first order due within the jitter.
 pub(super) fn crowd<'a>(
     scenario: &'a SaleScenario,
     target: &Target,
     stop: &'a AtomicBool,
-    opens: Instant,
-    (seed, run, sku): (u64, u64, &str),
+    sale: Announced<'a>,
+    (seed, run): (u64, u64),
 ) -> Crowd<'a> {
     let mut chance = StdRng::seed_from_u64(seed);
+    let (now, sku) = (Instant::now(), sale.sku);
     let host = target.address.to_string();
     let body = serde_json::json!({ "lines": [{ "sku": sku, "quantity": 1 }] }).to_string();
     let buyer = |connection: usize| {
@@ -230,8 +306,11 @@ pub(super) fn crowd<'a>(
                 .json(&body),
             doing: Doing::Look,
             due: None,
-            first_order: opens + Duration::try_from_secs_f64(after).unwrap_or_default(),
-            early_left: scenario.too_early_every > 0 && connection.is_multiple_of(scenario.too_early_every),
+            after_opening: Duration::try_from_secs_f64(after).unwrap_or_default(),
+            first_order: now,
+            early: None,
+            sent: now,
+            is_early: scenario.too_early_every > 0 && connection.is_multiple_of(scenario.too_early_every),
             begun: 0,
             again: 0,
         }
@@ -239,9 +318,12 @@ pub(super) fn crowd<'a>(
     Crowd {
         scenario,
         stop,
-        opens,
+        failed: None,
+        opens: now,
         buyers: (0..scenario.buyers).map(buyer).collect(),
         ledger: Ledger::new(Instant::now(), f64::from(scenario.opens_in_seconds) + 5.0),
+        sale,
+        not_open_after: None,
         told: Vec::new(),
         sold_early: Vec::new(),
         early_demand: Vec::new(),

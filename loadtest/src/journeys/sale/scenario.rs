@@ -3,6 +3,7 @@
 use crate::journeys::scenario::{SHOPPERS_MAX, ScenarioError, check_thresholds, value, within};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Won, at most.
 const PRICE_MAX: i64 = 10_000_000_000;
@@ -33,13 +34,22 @@ pub struct SaleScenario {
     pub poll_ms: f64,
     /// First orders are due within so many milliseconds of the opening.
     pub jitter_ms: f64,
-    /// Of so many buyers one also tries half a second and more before the opening; 0: nobody.
+    /// Of so many buyers one also tries before the opening, one after the other, the last one twice
+    /// `margin_ms` before; 0: nobody.
     pub too_early_every: usize,
-    /// The run ends so many seconds after the opening.
+    /// The shop's clock may differ by so many milliseconds from this one's: an order that was acknowledged
+    /// within the margin before the opening was not early, one refused within the margin after it not late.
+    #[serde(default = "margin_ms")]
+    pub margin_ms: f64,
+    /// The run ends so many seconds after the opening, or up to two later.
     pub patience_seconds: f64,
     /// What figures may come to, by name.
     #[serde(default)]
     pub thresholds: BTreeMap<String, f64>,
+}
+
+fn margin_ms() -> f64 {
+    100.0
 }
 
 impl SaleScenario {
@@ -64,8 +74,13 @@ impl SaleScenario {
         within("opens_in_seconds", self.opens_in_seconds, 1, 3_600)?;
         within("poll_ms", self.poll_ms, 1.0, 60_000.0)?;
         within("jitter_ms", self.jitter_ms, 0.0, 60_000.0)?;
+        within("margin_ms", self.margin_ms, 0.0, f64::from(self.opens_in_seconds) * 250.0)?;
         within("patience_seconds", self.patience_seconds, 1.0, 3_600.0)?;
         check_thresholds(&self.thresholds)
+    }
+
+    pub(super) fn margin(&self) -> Duration {
+        Duration::try_from_secs_f64(self.margin_ms / 1_000.0).unwrap_or_default()
     }
 
     pub(super) fn customer(&self, connection: usize) -> usize {
@@ -92,6 +107,7 @@ mod tests {
             ("opens_in_seconds = 3", "opens_in_seconds = 0", "opens_in_seconds"),
             ("poll_ms = 500.0", "poll_ms = nan", "poll_ms"),
             ("jitter_ms = 50.0", "jitter_ms = -1.0", "jitter_ms"),
+            ("margin_ms = 100.0", "margin_ms = 751.0", "margin_ms"),
             ("units = 200", "unit = 200", "unknown field `unit`"),
             ("errors_max", "error_max", "thresholds.error_max"),
         ] {
