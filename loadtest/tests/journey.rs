@@ -23,6 +23,18 @@ enum Fault {
     SellsNothing,
     /// Every order is refused as if there were a sale.
     IsNotOpen,
+    /// The fifth order gets the id of the fourth.
+    GivesAnIdTwice,
+    /// An order is in the list that nobody sent.
+    Invents,
+    /// Every order is listed as the first customer's.
+    MixesCustomersUp,
+    /// The stock does not know of the first order that has its units.
+    ForgetsUnits,
+    /// Every fifth order is accepted, and its customer is told that nobody knows. No promise is broken.
+    DoesNotKnow,
+    /// No answer to anything after the fifth order.
+    Dies,
 }
 
 struct Sold {
@@ -75,20 +87,38 @@ impl Toy {
         }
         let sku = sku.as_str().unwrap().to_owned();
         self.orders.push(Sold { customer: customer.to_owned(), sku, quantity, status: "held" });
-        (201, json!({ "id": format!("o{}", self.orders.len() - 1) }))
+        let count = self.orders.len();
+        match self.fault {
+            Fault::GivesAnIdTwice if count == 5 => (201, json!({ "id": "o3" })),
+            Fault::DoesNotKnow if count.is_multiple_of(5) => (503, json!({ "code": "outcome_unknown" })),
+            _ => (201, json!({ "id": format!("o{}", count - 1) })),
+        }
     }
 
     fn list(&self) -> Vec<Value> {
         let order = |(at, Sold { customer, sku, quantity, status }): (usize, &Sold)| {
             let total = self.price * i64::try_from(*quantity).unwrap();
             let lines = json!([{ "sku": sku, "quantity": quantity }]);
+            let customer = if self.fault == Fault::MixesCustomersUp { "customer-0" } else { customer };
             json!({ "id": format!("o{at}"), "customer": customer, "status": status, "lines": lines, "total": total })
         };
-        self.orders.iter().enumerate().map(order).collect()
+        let mut orders: Vec<_> = self.orders.iter().enumerate().map(order).collect();
+        if self.fault == Fault::Invents {
+            let mut invented = orders[0].clone();
+            (invented["id"], invented["status"]) = (json!("invented"), json!("cancelled"));
+            orders.push(invented);
+        }
+        orders
+    }
+
+    /// Orders that the stock knows of.
+    fn known(&self) -> impl Iterator<Item = &Sold> {
+        let with_units = self.orders.iter().filter(|sold| sold.status != "cancelled");
+        with_units.skip(usize::from(self.fault == Fault::ForgetsUnits))
     }
 
     fn stock(&self, sku: &str) -> Value {
-        let with = |status| self.orders.iter().filter(move |sold| sold.sku == sku && sold.status == status);
+        let with = |status| self.known().filter(move |sold| sold.sku == sku && sold.status == status);
         let (held, sold): (u64, u64) =
             (with("held").map(|order| order.quantity).sum(), with("confirmed").map(|order| order.quantity).sum());
         let units = self.units[sku];
@@ -99,13 +129,13 @@ impl Toy {
 /// Four shoppers on a shop with this fault, for a moment.
 fn play(fault: Fault) -> Outcome {
     let mut toy = Toy { fault, price: 0, units: BTreeMap::new(), orders: Vec::new() };
-    let text = "[load]\nshoppers = 4\nseconds = 0.3\ncheck_orders = true\n\
+    let text = "[load]\nshoppers = 4\nseconds = 0.5\ncheck_orders = true\n\
         think = { distribution = \"constant\", ms = 5.0 }\n\
         [weights]\nproduct = 1.0\norder = 4.0\ncancel = 1.0\nconfirm = 1.0\n\
         [products]\ncount = 2\nunits = 100000\nquantity_max = 2\n\
         [thresholds]\nerrors_max = 0.0\noversold_max = 0.0\norders_accepted_min = 1.0\nbusy_max = 0.01\n";
     let target = Target {
-        address: serve(move |asked| Some(toy.answer(asked))),
+        address: serve(move |asked| (fault != Fault::Dies || toy.orders.len() < 5).then(|| toy.answer(asked))),
         admin_token: "admin".to_owned(),
         customer_tokens: (0..4).map(|customer| format!("customer-{customer}")).collect(),
     };
@@ -134,4 +164,35 @@ fn a_shop_that_sells_nothing_does_not_pass() {
         let outcome = play(fault);
         assert_eq!((outcome.verdict(), missed(&outcome)), (Verdict::Missed, expected.to_vec()));
     }
+}
+
+#[test]
+fn every_broken_promise_is_seen() {
+    for (fault, expected) in [
+        (Fault::GivesAnIdTwice, "order o3 was given to two keys"),
+        (Fault::Invents, "order invented is in the list and nobody was told of it"),
+        (Fault::MixesCustomersUp, "is listed as customer-0's"),
+        (Fault::ForgetsUnits, "units held and sold, the orders have"),
+    ] {
+        let outcome = play(fault);
+        assert!(outcome.broken.iter().any(|line| line.contains(expected)), "{expected}: {:?}", outcome.broken);
+        assert_eq!(outcome.verdict(), Verdict::Missed);
+    }
+}
+
+#[test]
+fn an_order_of_unknown_outcome_is_an_error_and_no_broken_promise() {
+    let outcome = play(Fault::DoesNotKnow);
+    assert_eq!((&outcome.broken[..], outcome.verdict()), (&[][..], Verdict::Missed));
+    assert!(missed(&outcome).contains(&"errors_max"), "{:?}", outcome.thresholds);
+}
+
+#[test]
+fn a_shop_that_dies_gives_a_report_all_the_same() {
+    let outcome = play(Fault::Dies);
+    assert_eq!(outcome.verdict(), Verdict::Missed);
+    assert!(outcome.failed[0].contains("GET /v1/products/"), "{:?}", outcome.failed);
+    // What was not measured is missed, not held.
+    assert_eq!(missed(&outcome), ["errors_max", "oversold_max"]);
+    assert!(outcome.html().unwrap().contains("GET /v1/products/"));
 }

@@ -2,6 +2,7 @@
 //! look at, cancel or have confirmed; a step that it cannot take is not drawn.
 
 use super::ledger::{Ledger, Told};
+use super::promises::{Acknowledged, Books, Unknown};
 use super::scenario::{Scenario, Weights};
 use crate::answer::Answer;
 use crate::api::{Placed, Problem};
@@ -104,15 +105,11 @@ pub struct Shared<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// An acknowledged order: what was asked for and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// The product.
-    pub sku: String,
-    /// Units.
-    pub quantity: u64,
-    /// The state that was acknowledged last; none while a change was sent that was not answered.
-    pub status: Option<&'static str>,
+impl Shared<'_> {
+    /// Whose requests a connection sends.
+    fn customer(&self, connection: usize) -> usize {
+        connection % self.customer_tokens.len()
+    }
 }
 
 struct Shopper {
@@ -135,8 +132,8 @@ pub struct Shoppers<'a> {
     of_connection: BTreeMap<usize, Shopper>,
     /// What they were told.
     pub ledger: Ledger,
-    /// Acknowledged orders by id, if they are to be compared.
-    pub orders: BTreeMap<String, Acknowledged>,
+    /// What is to be compared with the shop's account, if it is.
+    pub books: Books,
 }
 
 impl<'a> Shoppers<'a> {
@@ -144,21 +141,21 @@ impl<'a> Shoppers<'a> {
     pub fn new(shared: &'a Shared<'a>) -> Self {
         let start = Instant::now();
         let ledger = Ledger::new(start, shared.scenario.load.seconds);
-        Self { shared, start, of_connection: BTreeMap::new(), ledger, orders: BTreeMap::new() }
+        Self { shared, start, of_connection: BTreeMap::new(), ledger, books: Books::default() }
     }
 
     /// What was never answered is an error; call it once, after the run.
-    pub fn finish(mut self) -> (Ledger, BTreeMap<String, Acknowledged>) {
-        for shopper in self.of_connection.values_mut() {
+    pub fn finish(mut self) -> (Ledger, Books) {
+        for connection in self.of_connection.keys().copied().collect::<Vec<_>>() {
+            let shopper = self.shopper(connection);
+            let step = shopper.step;
             if let Some(due) = shopper.due.take() {
-                self.ledger.tell(shopper.step.name(), due, Told::Unanswered);
-                self.ledger.explain(|| format!("{}: not answered when the run ended", shopper.step.name()));
-                if let Some(order) = self.orders.get_mut(&shopper.order) {
-                    order.status = None;
-                }
+                self.ledger.tell(step.name(), due, Told::Unanswered);
+                self.ledger.explain(|| format!("{}: not answered when the run ended", step.name()));
+                self.nobody_knows(connection);
             }
         }
-        (self.ledger, self.orders)
+        (self.ledger, self.books)
     }
 
     fn shopper(&mut self, connection: usize) -> &mut Shopper {
@@ -176,6 +173,25 @@ impl<'a> Shoppers<'a> {
         })
     }
 
+    /// The step may or may not have had its effect.
+    fn nobody_knows(&mut self, connection: usize) {
+        let shared = self.shared;
+        let shopper = self.shopper(connection);
+        let (step, quantity, order) = (shopper.step, shopper.quantity.into(), shopper.order.clone());
+        let sku = &shared.skus[shopper.sku];
+        match step {
+            Step::Order if shared.scenario.load.check_orders => {
+                self.books.unknown.push(Unknown { customer: shared.customer(connection), sku: sku.clone(), quantity });
+            }
+            Step::List | Step::Product | Step::OwnOrders | Step::Order => {}
+            Step::Cancel | Step::Confirm => {
+                if let Some(order) = self.books.orders.get_mut(&order) {
+                    order.status = None;
+                }
+            }
+        }
+    }
+
     fn tell(&mut self, connection: usize, told: Told) {
         let shopper = self.shopper(connection);
         let (step, due) = (shopper.step, shopper.due.take());
@@ -187,7 +203,7 @@ impl<'a> Shoppers<'a> {
     /// Remembers what an accepted step changed; false when the answer is not what was promised.
     fn accepted(&mut self, connection: usize, body: &[u8]) -> bool {
         let check = self.shared.scenario.load.check_orders;
-        let skus = &self.shared.skus;
+        let (skus, customer) = (&self.shared.skus, self.shared.customer(connection));
         let shopper = self.of_connection.entry(connection);
         let std::collections::btree_map::Entry::Occupied(mut shopper) = shopper else { return false };
         let shopper = shopper.get_mut();
@@ -197,7 +213,8 @@ impl<'a> Shoppers<'a> {
                 let Ok(Placed { id }) = serde_json::from_slice(body) else { return false };
                 if check {
                     let (sku, quantity) = (skus[shopper.sku].clone(), shopper.quantity.into());
-                    self.orders.insert(id.clone(), Acknowledged { sku, quantity, status: Some("held") });
+                    let order = Acknowledged { customer, sku, quantity, status: Some("held") };
+                    self.books.acknowledge(id.clone(), order);
                 }
                 if shopper.own.len() < OWN_ORDERS_MAX {
                     shopper.own.push(id);
@@ -207,7 +224,7 @@ impl<'a> Shoppers<'a> {
             Step::Cancel => "cancelled",
             Step::Confirm => "confirmed",
         };
-        if let Some(order) = self.orders.get_mut(&shopper.order) {
+        if let Some(order) = self.books.orders.get_mut(&shopper.order) {
             order.status = Some(status);
         }
         true
@@ -248,7 +265,7 @@ impl Workload for Shoppers<'_> {
     fn prepare(&mut self, connection: usize) -> bool {
         let shared = self.shared;
         let Scenario { weights, products, .. } = shared.scenario;
-        let token = &shared.customer_tokens[connection % shared.customer_tokens.len()];
+        let token = &shared.customer_tokens[shared.customer(connection)];
         let shopper = self.shopper(connection);
         let chance = shopper.chance.random();
         shopper.step = draw(weights, !shopper.own.is_empty(), chance);
@@ -299,17 +316,18 @@ impl Workload for Shoppers<'_> {
         } else {
             let body = String::from_utf8_lossy(answer.body);
             self.ledger.explain(|| format!("{}: {} {body}", step.name(), answer.status));
+            // A refusal that the step does not explain is one all the same: nothing happened.
+            if !(400..500).contains(&answer.status) {
+                self.nobody_knows(connection);
+            }
             self.tell(connection, Told::Error);
         }
         self.then(connection)
     }
 
     fn failed(&mut self, connection: usize, failure: &Failure) -> Then {
-        let shopper = self.shopper(connection);
-        let (step, order) = (shopper.step, shopper.order.clone());
-        if let (Step::Cancel | Step::Confirm, Some(order)) = (step, self.orders.get_mut(&order)) {
-            order.status = None;
-        }
+        let step = self.shopper(connection).step;
+        self.nobody_knows(connection);
         self.ledger.explain(|| format!("{}: {failure}", step.name()));
         self.tell(connection, Told::Error);
         Then::Next
