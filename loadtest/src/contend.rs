@@ -97,13 +97,22 @@ fn print(scenario: &Scenario, finding: &Finding) {
             println!("{name:<11} p50 {p50:.2?}, p90 {p90:.2?}, p99 {p99:.2?}, max {max:.2?}");
         }
     }
-    let stock = finding.stock;
-    println!(
-        "stock       on hand {}, held {}, sold {}, available {}; {} orders listed",
-        stock.on_hand, stock.held, stock.sold, stock.available, finding.listed
-    );
+    match &finding.account {
+        Ok((stock, listed)) => println!(
+            "stock       on hand {}, held {}, sold {}, available {}; {listed} orders listed",
+            stock.on_hand, stock.held, stock.sold, stock.available
+        ),
+        Err(error) => {
+            let why: Vec<_> = anyhow::Chain::new(error).map(ToString::to_string).collect();
+            println!("FAILED      the shop gives no account: {}", why.join(": "));
+        }
+    }
     if finding.is_sound() {
         println!("every promise was kept");
+        return;
+    }
+    if finding.violations.is_empty() {
+        println!("no promise was seen broken, but requests or the shop failed");
         return;
     }
     println!("BROKEN: {} violations", finding.violations.len());

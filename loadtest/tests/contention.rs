@@ -34,6 +34,8 @@ enum Fault {
     LosesAnOrder,
     /// Answers the fifth order by 500.
     Breaks,
+    /// No answer to anything from the fifth order on.
+    Dies,
     /// Answers every third sending by 503; nothing happened then. No fault: it may.
     IsBusy,
     /// Answers every third sending by 409, as if the key's first sending were being decided. No fault.
@@ -138,7 +140,7 @@ fn toy_shop(fault: Fault) -> SocketAddr {
         orders: Vec::new(),
         keys: HashMap::new(),
     };
-    serve(move |asked| Some(toy.answer(asked)))
+    serve(move |asked| (fault != Fault::Dies || toy.sendings < 5).then(|| toy.answer(asked)))
 }
 
 /// 24 clients of 12 customers want 12 units, one each.
@@ -157,7 +159,8 @@ fn an_honest_shop_keeps_every_promise() {
     for (limit, repeat_keys) in [(None, false), (None, true), (Some(1), false), (Some(1), true)] {
         let finding = contend(Fault::None, limit, repeat_keys);
         assert!(finding.is_sound(), "{:?}", finding.violations);
-        assert_eq!((finding.orders, finding.listed, finding.stock.held), (12, 12, 12));
+        let (stock, listed) = finding.account.unwrap();
+        assert_eq!((finding.orders, listed, stock.held), (12, 12, 12));
         let sendings = if repeat_keys { 48 } else { 24 };
         assert_eq!(finding.accepted_sendings + finding.refused.values().sum::<u64>(), sendings);
     }
@@ -197,6 +200,14 @@ fn every_fault_is_seen() {
     sees(Fault::Breaks, None, false, "unexpected answer", |violation| {
         matches!(violation, Violation::Unexpected { times: 1, .. })
     });
+}
+
+#[test]
+fn a_shop_that_dies_gives_a_finding_all_the_same() {
+    let finding = contend(Fault::Dies, None, false);
+    assert!(!finding.is_sound() && finding.account.is_err(), "{:?}", finding.account);
+    assert_eq!((finding.orders, finding.unexpected), (5, 19), "{:?}", finding.violations);
+    assert!(matches!(&finding.violations[..], [Violation::Unexpected { .. }]), "{:?}", finding.violations);
 }
 
 /// A shop's binary that makes tokens with one key only.

@@ -197,7 +197,7 @@ impl fmt::Display for Violation {
 /// Everything that is wrong; empty when every promise was kept.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let owners = check_answers(evidence, &mut violations);
+    let owners = check_answers(&evidence.demand, &evidence.told, &mut violations);
     check_sale(evidence, &owners, &mut violations);
     let is_as_asked = |order: &Order| {
         matches!(&order.lines[..], [line] if line.sku == evidence.sku && line.quantity == 1)
@@ -209,6 +209,13 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let lines = evidence.orders.iter().flat_map(|order| &order.lines);
     let ordered = lines.filter(|line| line.sku == evidence.sku).map(|line| line.quantity).sum();
     check_ordered(evidence.stock, ordered, &mut violations);
+    violations
+}
+
+/// What is wrong among the answers, without the shop's account.
+pub fn check_told(demand: &[u64], told: &[Told]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    check_answers(demand, told, &mut violations);
     violations
 }
 
@@ -227,10 +234,10 @@ struct Answers<'a> {
 }
 
 /// One key, one answer. Gives the acknowledged orders, with whose they are.
-fn check_answers<'a>(evidence: &'a Evidence, violations: &mut Vec<Violation>) -> HashMap<&'a str, usize> {
+fn check_answers<'a>(demand: &[u64], told: &'a [Told], violations: &mut Vec<Violation>) -> HashMap<&'a str, usize> {
     let mut unexpected: BTreeMap<&str, u64> = BTreeMap::new();
     let mut keys: BTreeMap<(usize, u64), Answers<'_>> = BTreeMap::new();
-    for told in &evidence.told {
+    for told in told {
         let Answers { ids, refusal } = keys.entry((told.customer, told.key)).or_default();
         match &told.outcome {
             Outcome::Accepted(id) if ids.contains(&id.as_str()) => {}
@@ -242,7 +249,7 @@ fn check_answers<'a>(evidence: &'a Evidence, violations: &mut Vec<Violation>) ->
     for (answer, times) in unexpected {
         violations.push(Violation::Unexpected { answer: answer.to_owned(), times });
     }
-    let (demanded, answered) = (evidence.demand.iter().sum(), keys.len() as u64);
+    let (demanded, answered) = (demand.iter().sum(), keys.len() as u64);
     if demanded != answered {
         violations.push(Violation::KeysUnanswered { demanded, answered });
     }
