@@ -256,6 +256,19 @@ mod tests {
     }
 
     #[test]
+    fn the_soak_misses_a_database_that_stands_still_and_two_kib_more_for_each_order() {
+        let Scenario { load, weights, thresholds, .. } =
+            Scenario::parse(include_str!("../../scenarios/soak.toml")).unwrap();
+        let Weights { list, product, order, own_orders, cancel, confirm } = weights;
+        let whole = list + product + order + own_orders + cancel + confirm;
+        let orders_a_second = load.per_second.unwrap() * order / whole;
+        assert!(thresholds["lag_events_max"] < orders_a_second * load.seconds);
+        assert!(thresholds["lag_seconds_max"] < load.seconds);
+        let mib_an_hour = orders_a_second * 3_600.0 * 2.0 / 1_024.0;
+        assert!(thresholds["memory_growth_mib_per_hour_max"] < mib_an_hour);
+    }
+
+    #[test]
     fn every_bad_value_is_named() {
         let check = |from: &str, to: &str, field: &str| {
             assert!(WHOLE.contains(from), "{from}");
