@@ -11,6 +11,9 @@ use son7shop_loadtest::journeys::report::{Outcome, Verdict};
 use son7shop_loadtest::journeys::run::run;
 use son7shop_loadtest::journeys::scenario::Scenario;
 use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use support::{Asked, serve};
 
@@ -126,20 +129,27 @@ impl Toy {
     }
 }
 
-/// Four shoppers on a shop with this fault, for a moment.
-fn play(fault: Fault) -> Outcome {
+/// Four shoppers, for a moment.
+const SCENARIO: &str = "[load]\nshoppers = 4\nseconds = 0.5\ncheck_orders = true\n\
+    think = { distribution = \"constant\", ms = 5.0 }\n\
+    [weights]\nproduct = 1.0\norder = 4.0\ncancel = 1.0\nconfirm = 1.0\n\
+    [products]\ncount = 2\nunits = 100000\nquantity_max = 2\n\
+    [thresholds]\nerrors_max = 0.0\noversold_max = 0.0\norders_accepted_min = 1.0\nbusy_max = 0.01\n";
+
+fn toy_shop(fault: Fault) -> SocketAddr {
     let mut toy = Toy { fault, price: 0, units: BTreeMap::new(), orders: Vec::new() };
-    let text = "[load]\nshoppers = 4\nseconds = 0.5\ncheck_orders = true\n\
-        think = { distribution = \"constant\", ms = 5.0 }\n\
-        [weights]\nproduct = 1.0\norder = 4.0\ncancel = 1.0\nconfirm = 1.0\n\
-        [products]\ncount = 2\nunits = 100000\nquantity_max = 2\n\
-        [thresholds]\nerrors_max = 0.0\noversold_max = 0.0\norders_accepted_min = 1.0\nbusy_max = 0.01\n";
-    let target = Target {
-        address: serve(move |asked| (fault != Fault::Dies || toy.orders.len() < 5).then(|| toy.answer(asked))),
-        admin_token: "admin".to_owned(),
-        customer_tokens: (0..4).map(|customer| format!("customer-{customer}")).collect(),
-    };
-    run("test", &Scenario::parse(text).unwrap(), &target, None, &AtomicBool::new(false)).unwrap()
+    serve(move |asked| (fault != Fault::Dies || toy.orders.len() < 5).then(|| toy.answer(asked)))
+}
+
+fn customer_tokens() -> Vec<String> {
+    (0..4).map(|customer| format!("customer-{customer}")).collect()
+}
+
+/// The scenario on a shop with this fault.
+fn play(fault: Fault) -> Outcome {
+    let (address, admin_token, customer_tokens) = (toy_shop(fault), "admin".to_owned(), customer_tokens());
+    let target = Target { address, admin_token, customer_tokens };
+    run("test", &Scenario::parse(SCENARIO).unwrap(), &target, None, &AtomicBool::new(false)).unwrap()
 }
 
 /// The thresholds that were missed.
@@ -195,4 +205,23 @@ fn a_shop_that_dies_gives_a_report_all_the_same() {
     // What was not measured is missed, not held.
     assert_eq!(missed(&outcome), ["errors_max", "oversold_max"]);
     assert!(outcome.html().unwrap().contains("GET /v1/products/"));
+}
+
+#[test]
+fn the_exit_code_says_how_it_went_and_the_report_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scenario, tokens, out) =
+        (folder.path().join("scenario.toml"), folder.path().join("tokens"), folder.path().join("out"));
+    fs::write(&scenario, SCENARIO).unwrap();
+    fs::write(&tokens, customer_tokens().join("\n")).unwrap();
+    for (fault, code) in [(Fault::None, 0), (Fault::SellsNothing, 1), (Fault::Dies, 1)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+        command.args(["journey", "--admin-token", "admin", "--url", &format!("http://{}", toy_shop(fault))]);
+        command.arg("--customer-tokens").arg(&tokens).arg("--scenario").arg(&scenario).arg("--out").arg(&out);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let report = fs::read_to_string(out.join("journey.html")).unwrap();
+        assert_eq!(report.contains("Every threshold held"), code == 0);
+        fs::remove_dir_all(&out).unwrap();
+    }
 }
