@@ -205,6 +205,8 @@ fn a_shop_that_dies_gives_a_report_all_the_same() {
     // What was not measured is missed, not held.
     assert_eq!(missed(&outcome), ["errors_max", "oversold_max"]);
     assert!(outcome.html().unwrap().contains("GET /v1/products/"));
+    let without_thresholds = Outcome { thresholds: Vec::new(), ..outcome };
+    assert_eq!(without_thresholds.verdict(), Verdict::Missed);
 }
 
 #[test]
