@@ -23,7 +23,8 @@ fn contend(customers: usize, per_customer_limit: Option<u32>, repeat_keys: bool)
     let layout = Layout { clients: CLIENTS, customers, requests: 1, repeat_keys };
     let finding = run(&Scenario { layout, units: UNITS, per_customer_limit }, &target, 2).unwrap();
     assert!(finding.is_sound(), "{:?}", finding.violations);
-    assert_eq!((finding.stock.held, finding.stock.available), (UNITS, 0));
+    let (stock, _) = finding.account.unwrap();
+    assert_eq!((stock.held, stock.available), (UNITS, 0));
     stop(program);
     place.verify();
 }

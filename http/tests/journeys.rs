@@ -74,7 +74,7 @@ fn a_stopped_run_is_partial_and_says_so() {
 
 #[test]
 fn a_sale_sells_nothing_early_and_exactly_its_units() {
-    use son7shop_loadtest::journeys::sale::{SaleScenario, run as sell};
+    use son7shop_loadtest::journeys::sale::{run as sell, scenario::SaleScenario};
     let place = Place::new(2);
     let program = place.start();
     let target = Target {
@@ -87,7 +87,7 @@ fn a_sale_sells_nothing_early_and_exactly_its_units() {
         patience_seconds = 60.0\n[thresholds]\nerrors_max = 0.0\n";
     let outcome = sell(&SaleScenario::parse(text).unwrap(), &target, &AtomicBool::new(false)).unwrap();
     assert_eq!(outcome.violations, []);
-    assert_eq!((outcome.sold, outcome.sellable), (15, 15));
+    assert_eq!((outcome.sold, outcome.sellable), (Some(15), 15));
     assert_eq!(outcome.ledger.codes["sale_not_open"], 10, "every fourth of 40 was too early");
     assert!(outcome.ledger.codes["sold_out"] > 0 && outcome.sold_out_after.is_some());
     stop(program);

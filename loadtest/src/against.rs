@@ -120,8 +120,31 @@ impl Opened {
     }
 }
 
+/// What was found wrong stays the exit code: an error afterwards is then only told.
+pub(crate) fn conclude(is_wrong: bool, afterwards: anyhow::Result<()>) -> anyhow::Result<()> {
+    match afterwards {
+        Err(error) if is_wrong => {
+            eprintln!("loadtest: {error:#}");
+            Ok(())
+        }
+        afterwards => afterwards,
+    }
+}
+
 fn address_of(url: &str) -> anyhow::Result<SocketAddr> {
     let rest = url.strip_prefix("http://").with_context(|| format!("{url} does not begin with http://"))?;
     let host = rest.trim_end_matches('/');
     host.to_socket_addrs().with_context(|| format!("{host} is no host:port"))?.next().context("the host has no address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_afterwards_does_not_hide_what_was_found() {
+        assert!(conclude(true, Err(anyhow::anyhow!("it ended badly"))).is_ok());
+        assert!(conclude(false, Err(anyhow::anyhow!("it ended badly"))).is_err());
+        assert!(conclude(false, Ok(())).is_ok());
+    }
 }

@@ -6,9 +6,17 @@ use crate::client::{Client, ClientError, Response};
 use crate::request::Request;
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 /// Orders asked for in one page: the most that the API takes.
 const PAGE_ORDERS: usize = 100;
+
+/// A shop that asks to come again later is asked again for so long: after a load its database is
+/// behind, and lists are refused until it has caught up.
+const BUSY_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Between two readings, also when the shop says that it needs no time.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a call did not do what it was for.
 #[derive(Debug, thiserror::Error)]
@@ -125,12 +133,13 @@ struct OrdersBody {
 pub struct Admin {
     client: Client,
     token: String,
+    busy_patience: Duration,
 }
 
 impl Admin {
     /// Calls the shop at `address` with an admin's token.
     pub fn new(address: SocketAddr, token: &str) -> Self {
-        Self { client: Client::new(address), token: token.to_owned() }
+        Self { client: Client::new(address), token: token.to_owned(), busy_patience: BUSY_PATIENCE }
     }
 
     /// Starts selling a product.
@@ -182,9 +191,18 @@ impl Admin {
         }
     }
 
+    /// Reads; 503 with `Retry-After` is waited out, up to a minute, and is an error only then.
     fn get<T: for<'a> Deserialize<'a>>(&mut self, path: &str) -> Result<T, ApiError> {
         let call = format!("GET {path}");
-        let response = self.client.get(path, Some(&self.token));
+        let gives_up = Instant::now() + self.busy_patience;
+        let response = loop {
+            let response = self.client.get(path, Some(&self.token));
+            let Some(pause) = response.as_ref().ok().and_then(asked_pause) else { break response };
+            if Instant::now() + pause > gives_up {
+                break response;
+            }
+            std::thread::sleep(pause);
+        };
         let response = accepted(&call, response)?;
         serde_json::from_slice(&response.body).map_err(|source| ApiError::Shape { call, body: response.text(), source })
     }
@@ -207,6 +225,12 @@ fn accepted(call: &str, response: Result<Response, ClientError>) -> Result<Respo
     }
 }
 
+/// How long to wait before asking again, if that is what the answer says.
+fn asked_pause(response: &Response) -> Option<Duration> {
+    let seconds = response.header("retry-after").filter(|_| response.status == 503)?.parse().ok()?;
+    Some(Duration::from_secs(seconds).max(BUSY_PAUSE))
+}
+
 /// A value as it may stand in a query: everything but unreserved characters escaped.
 fn query_value(value: &str) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -224,8 +248,51 @@ fn query_value(value: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    /// Gives these answers, one for each request, on one connection.
+    fn answering(answers: &'static [&'static str]) -> Admin {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for answer in answers {
+                assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Admin::new(address, "admin")
+    }
+
+    const BUSY: &str = "HTTP/1.1 503 x\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy";
+    const CLOSED: &str = "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n";
+    const WRONG: &str = "HTTP/1.1 500 x\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+    const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n{\"orders\":[],\"next_cursor\":null}";
+
+    fn status(found: Result<Vec<Order>, ApiError>) -> Option<u16> {
+        match found.unwrap_err() {
+            ApiError::Status { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_list_is_asked_for_again_while_the_database_catches_up() {
+        assert_eq!(answering(&[BUSY, BUSY, EMPTY]).orders_of("sku").unwrap(), []);
+    }
+
+    #[test]
+    fn a_shop_that_stays_busy_or_does_not_ask_to_wait_is_an_error() {
+        let mut admin = answering(&[BUSY, EMPTY]);
+        admin.busy_patience = Duration::ZERO;
+        assert_eq!(status(admin.orders_of("sku")), Some(503));
+        assert_eq!(status(answering(&[CLOSED, EMPTY]).orders_of("sku")), Some(503));
+        assert_eq!(status(answering(&[WRONG, EMPTY]).orders_of("sku")), Some(500));
+    }
 
     #[test]
     fn a_cursor_stands_in_a_query_whatever_is_in_it() {

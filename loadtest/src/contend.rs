@@ -1,6 +1,6 @@
 //! `loadtest contention`: against a shop that runs, or one that is started for it.
 
-use crate::against::Against;
+use crate::against::{Against, conclude};
 use son7shop_loadtest::contention::buyers::Layout;
 use son7shop_loadtest::contention::{Finding, Scenario, run as contend};
 use son7shop_loadtest::drive::percentile;
@@ -61,8 +61,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     allow_connections(scenario.layout.connections())?;
     let shop = args.against.open(scenario.layout.customers)?;
     let finding = contend(&scenario, &shop.target, args.threads)?;
-    shop.close()?;
     print(&scenario, &finding);
+    conclude(!finding.is_sound(), shop.close())?;
     Ok(if finding.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -97,13 +97,22 @@ fn print(scenario: &Scenario, finding: &Finding) {
             println!("{name:<11} p50 {p50:.2?}, p90 {p90:.2?}, p99 {p99:.2?}, max {max:.2?}");
         }
     }
-    let stock = finding.stock;
-    println!(
-        "stock       on hand {}, held {}, sold {}, available {}; {} orders listed",
-        stock.on_hand, stock.held, stock.sold, stock.available, finding.listed
-    );
+    match &finding.account {
+        Ok((stock, listed)) => println!(
+            "stock       on hand {}, held {}, sold {}, available {}; {listed} orders listed",
+            stock.on_hand, stock.held, stock.sold, stock.available
+        ),
+        Err(error) => {
+            let why: Vec<_> = anyhow::Chain::new(error).map(ToString::to_string).collect();
+            println!("FAILED      the shop gives no account: {}", why.join(": "));
+        }
+    }
     if finding.is_sound() {
         println!("every promise was kept");
+        return;
+    }
+    if finding.violations.is_empty() {
+        println!("no promise was seen broken, but requests or the shop failed");
         return;
     }
     println!("BROKEN: {} violations", finding.violations.len());

@@ -1,10 +1,10 @@
 //! `loadtest journey`, `loadtest soak` and `loadtest sale`: shoppers for seconds or for hours, and a crowd at an opening.
 
-use crate::against::{Against, Opened};
+use crate::against::{Against, Opened, conclude};
 use anyhow::Context;
 use son7shop_loadtest::journeys::report::{Outcome, Verdict};
 use son7shop_loadtest::journeys::run::run as play;
-use son7shop_loadtest::journeys::sale::{SaleScenario, run as sell};
+use son7shop_loadtest::journeys::sale::{run as sell, scenario::SaleScenario};
 use son7shop_loadtest::journeys::scenario::Scenario;
 use son7shop_loadtest::limits::allow_connections;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,10 @@ pub(crate) fn sale(args: &SaleArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_on_ctrl_c()?;
     let shop = args.against.open(scenario.customers)?;
     let outcome = sell(&scenario, &shop.target, &stop)?;
-    println!("{} of {} units that could be were sold", outcome.sold, outcome.sellable);
+    match outcome.sold {
+        Some(sold) => println!("{sold} of {} units that could be were sold", outcome.sellable),
+        None => println!("of {} units that could be sold nobody knows", outcome.sellable),
+    }
     end("sale", args.out.as_deref(), &outcome.into_report("Son7shop: sale", &scenario), shop)
 }
 
@@ -105,10 +108,16 @@ fn perform(name: &str, scenario: &Scenario, out: Option<&Path>, against: &Agains
 /// Writes the report, ends the shop, and says how it went.
 fn end(name: &str, out: Option<&Path>, outcome: &Outcome, shop: Opened) -> anyhow::Result<ExitCode> {
     let folder = out.map_or_else(|| folder_for(name), Path::to_path_buf);
-    write(&folder, name, outcome)?;
     print(outcome);
-    println!("written to {}", folder.join(format!("{name}.html")).display());
-    shop.close()?;
+    let written = write(&folder, name, outcome);
+    if written.is_ok() {
+        println!("written to {}", folder.join(format!("{name}.html")).display());
+    }
+    // A report that cannot be written leaves no shop behind.
+    let closed = shop.close();
+    let is_wrong = outcome.verdict() == Verdict::Missed;
+    conclude(is_wrong, written)?;
+    conclude(is_wrong, closed)?;
     Ok(match outcome.verdict() {
         Verdict::Held => ExitCode::SUCCESS,
         Verdict::Missed => ExitCode::FAILURE,
@@ -152,7 +161,7 @@ fn write(folder: &Path, name: &str, outcome: &Outcome) -> anyhow::Result<()> {
 }
 
 fn print(outcome: &Outcome) {
-    println!("{:.1} s of load, seed {}", outcome.seconds, outcome.seed);
+    println!("{:.1} s of load ({}), seed {}", outcome.seconds, outcome.seconds_are, outcome.seed);
     for (name, figure) in &outcome.figures {
         println!("{name:<28}{figure:>14.2}");
     }
@@ -162,6 +171,9 @@ fn print(outcome: &Outcome) {
     for judged in &outcome.thresholds {
         let figure = judged.figure.map_or("not measured".to_owned(), |figure| format!("{figure:.2}"));
         println!("{} {} {}: {figure}", if judged.held { "held  " } else { "MISSED" }, judged.name, judged.bound);
+    }
+    for line in &outcome.failed {
+        println!("FAILED {line}");
     }
     for line in outcome.broken.iter().take(20) {
         println!("BROKEN {line}");

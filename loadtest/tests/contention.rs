@@ -3,17 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use serde_json::{Value, json};
 use son7shop_loadtest::contention::buyers::Layout;
 use son7shop_loadtest::contention::check::Violation;
 use son7shop_loadtest::contention::{Finding, Scenario, Target, run};
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use support::{Asked, serve};
 
 /// What is wrong with a toy shop.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ enum Fault {
     LosesAnOrder,
     /// Answers the fifth order by 500.
     Breaks,
+    /// No answer to anything from the fifth order on.
+    Dies,
     /// Answers every third sending by 503; nothing happened then. No fault: it may.
     IsBusy,
     /// Answers every third sending by 409, as if the key's first sending were being decided. No fault.
@@ -52,8 +55,9 @@ struct Toy {
 }
 
 impl Toy {
-    fn answer(&mut self, method: &str, path: &str, token: &str, key: &str, body: &Value) -> (u16, Value) {
-        match (method, path.split('?').next().unwrap_or(path)) {
+    fn answer(&mut self, asked: &Asked) -> (u16, Value) {
+        let Asked { method, path, token, key, body } = asked;
+        match (method.as_str(), path.split('?').next().unwrap_or_default()) {
             ("POST", "/v1/products") => {
                 body["sku"].as_str().unwrap().clone_into(&mut self.sku);
                 self.price = body["price"].as_i64().unwrap();
@@ -125,11 +129,8 @@ impl Toy {
     }
 }
 
-/// Serves a toy shop until the test's process ends.
-fn serve(fault: Fault) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let toy = Arc::new(Mutex::new(Toy {
+fn toy_shop(fault: Fault) -> SocketAddr {
+    let mut toy = Toy {
         fault,
         sku: String::new(),
         price: 0,
@@ -138,56 +139,15 @@ fn serve(fault: Fault) -> SocketAddr {
         sendings: 0,
         orders: Vec::new(),
         keys: HashMap::new(),
-    }));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let toy = Arc::clone(&toy);
-            std::thread::spawn(move || while_open(stream.unwrap(), &toy));
-        }
-    });
-    address
-}
-
-fn while_open(stream: TcpStream, toy: &Mutex<Toy>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut writer = stream;
-    loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if line == "\r\n" {
-                break;
-            }
-            head.push(line.trim().to_owned());
-        }
-        let field = |name: &str| {
-            let found = head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-            found.unwrap_or("").to_owned()
-        };
-        let mut body = vec![0; field("Content-Length").parse().unwrap_or(0)];
-        reader.read_exact(&mut body).unwrap();
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        let mut words = head[0].split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let (token, key) = (field("Authorization"), field("Idempotency-Key"));
-        let (status, body) = toy.lock().unwrap().answer(method, path, &token, &key, &body);
-        let body = body.to_string();
-        let retry = if status == 503 { "Retry-After: 0\r\n" } else { "" };
-        let answer = format!("HTTP/1.1 {status} x\r\n{retry}Content-Length: {}\r\n\r\n{body}", body.len());
-        if writer.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
+    };
+    serve(move |asked| (fault != Fault::Dies || toy.sendings < 5).then(|| toy.answer(asked)))
 }
 
 /// 24 clients of 12 customers want 12 units, one each.
 fn contend(fault: Fault, limit: Option<u32>, repeat_keys: bool) -> Finding {
     let layout = Layout { clients: 24, customers: if limit.is_some() { 12 } else { 24 }, requests: 1, repeat_keys };
     let target = Target {
-        address: serve(fault),
+        address: toy_shop(fault),
         admin_token: "admin".to_owned(),
         customer_tokens: (0..24).map(|customer| format!("customer-{customer}")).collect(),
     };
@@ -199,7 +159,8 @@ fn an_honest_shop_keeps_every_promise() {
     for (limit, repeat_keys) in [(None, false), (None, true), (Some(1), false), (Some(1), true)] {
         let finding = contend(Fault::None, limit, repeat_keys);
         assert!(finding.is_sound(), "{:?}", finding.violations);
-        assert_eq!((finding.orders, finding.listed, finding.stock.held), (12, 12, 12));
+        let (stock, listed) = finding.account.unwrap();
+        assert_eq!((finding.orders, listed, stock.held), (12, 12, 12));
         let sendings = if repeat_keys { 48 } else { 24 };
         assert_eq!(finding.accepted_sendings + finding.refused.values().sum::<u64>(), sendings);
     }
@@ -241,6 +202,14 @@ fn every_fault_is_seen() {
     });
 }
 
+#[test]
+fn a_shop_that_dies_gives_a_finding_all_the_same() {
+    let finding = contend(Fault::Dies, None, false);
+    assert!(!finding.is_sound() && finding.account.is_err(), "{:?}", finding.account);
+    assert_eq!((finding.orders, finding.unexpected), (5, 19), "{:?}", finding.violations);
+    assert!(matches!(&finding.violations[..], [Violation::Unexpected { .. }]), "{:?}", finding.violations);
+}
+
 /// A shop's binary that makes tokens with one key only.
 const KEEPER_OF_A_KEY: &str = r#"#!/bin/sh
 [ "$SON7_TOKEN_KEY" = ours ] || exit 1
@@ -259,7 +228,7 @@ fn tokens_for_a_shop_with_a_key_of_its_own_are_made_with_it() {
     fs::write(&shop, KEEPER_OF_A_KEY).unwrap();
     fs::set_permissions(&shop, fs::Permissions::from_mode(0o755)).unwrap();
     for (key, code) in [("ours", 0), ("theirs", 2)] {
-        let url = format!("http://{}", serve(Fault::None));
+        let url = format!("http://{}", toy_shop(Fault::None));
         let mut command = Command::new(&program);
         command.args(["contention", "--clients", "8", "--units", "4", "--url", &url, "--data-dir", "data"]);
         let output = command.env("SON7_TOKEN_KEY", key).output().unwrap();

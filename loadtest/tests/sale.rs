@@ -3,14 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use serde_json::{Value, json};
 use son7shop_loadtest::contention::Target;
 use son7shop_loadtest::contention::check::Violation;
-use son7shop_loadtest::journeys::sale::{SaleOutcome, SaleScenario, SaleViolation, run};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use son7shop_loadtest::journeys::report::{Outcome, Verdict};
+use son7shop_loadtest::journeys::sale::scenario::SaleScenario;
+use son7shop_loadtest::journeys::sale::{SaleOutcome, SaleViolation, run};
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::{Answer, Asked, serve};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -21,6 +25,14 @@ enum Fault {
     ForgetsTheLimit,
     ForgetsThePrice,
     LosesAnOrder,
+    /// Nearly a second before its time.
+    OpensEarly,
+    /// More than half a second after its time.
+    OpensLate,
+    /// One connection breaks, and everything else is well.
+    BreaksOnce,
+    /// No answer to anything from the third order on.
+    Dies,
 }
 
 /// A shop of one product on sale.
@@ -31,11 +43,27 @@ struct Toy {
     units: usize,
     opens_at: OffsetDateTime,
     orders: Vec<String>,
+    sendings: usize,
 }
 
 impl Toy {
-    fn answer(&mut self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
-        match (method, path.split('?').next().unwrap_or(path)) {
+    /// None where the process would be gone.
+    fn answer_or_break(&mut self, asked: &Asked) -> Answer {
+        self.sendings += usize::from((asked.method.as_str(), asked.path.as_str()) == ("POST", "/v1/orders"));
+        let is_broken = match self.fault {
+            Fault::BreaksOnce if self.sendings == 3 => {
+                self.sendings += 1;
+                true
+            }
+            Fault::Dies => self.sendings >= 3,
+            _ => false,
+        };
+        (!is_broken).then(|| self.answer(asked))
+    }
+
+    fn answer(&mut self, asked: &Asked) -> (u16, Value) {
+        let Asked { method, path, token, body, .. } = asked;
+        match (method.as_str(), path.split('?').next().unwrap_or_default()) {
             ("POST", "/v1/products") => {
                 body["sku"].as_str().unwrap().clone_into(&mut self.sku);
                 self.price = body["price"].as_i64().unwrap();
@@ -66,7 +94,12 @@ impl Toy {
     }
 
     fn buy(&mut self, customer: &str) -> (u16, Value) {
-        if OffsetDateTime::now_utc() < self.opens_at && self.fault != Fault::SellsEarly {
+        let opens_at = match self.fault {
+            Fault::OpensEarly => self.opens_at - Duration::from_millis(900),
+            Fault::OpensLate => self.opens_at + Duration::from_millis(600),
+            _ => self.opens_at,
+        };
+        if OffsetDateTime::now_utc() < opens_at && self.fault != Fault::SellsEarly {
             return (409, json!({ "code": "sale_not_open" }));
         }
         if self.orders.len() == self.units {
@@ -81,77 +114,76 @@ impl Toy {
     }
 }
 
-fn serve(fault: Fault) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+fn toy_shop(fault: Fault) -> SocketAddr {
     let opens_at = OffsetDateTime::UNIX_EPOCH;
-    let toy = Toy { fault, sku: String::new(), price: 0, units: 0, opens_at, orders: Vec::new() };
-    let toy = Arc::new(Mutex::new(toy));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let toy = Arc::clone(&toy);
-            std::thread::spawn(move || while_open(stream.unwrap(), &toy));
-        }
-    });
-    address
-}
-
-fn while_open(mut stream: TcpStream, toy: &Mutex<Toy>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if line == "\r\n" {
-                break;
-            }
-            head.push(line.trim().to_owned());
-        }
-        let field = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or("");
-        let mut body = vec![0; field("Content-Length").parse().unwrap_or(0)];
-        reader.read_exact(&mut body).unwrap();
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        let mut words = head[0].split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let (status, body) = toy.lock().unwrap().answer(method, path, field("Authorization"), &body);
-        let body = body.to_string();
-        let answer = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        if stream.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
+    let mut toy = Toy { fault, sku: String::new(), price: 0, units: 0, opens_at, orders: Vec::new(), sendings: 0 };
+    serve(move |asked| toy.answer_or_break(asked))
 }
 
 fn sell(fault: Fault) -> SaleOutcome {
-    let text = "buyers = 12\ncustomers = 6\nrequests = 2\nunits = 8\nprice = 900\nprice_before = 1000\n\
+    // Time enough for everybody, unless the shop is gone for good.
+    let patience = if fault == Fault::Dies { 1 } else { 60 };
+    let text = format!(
+        "buyers = 12\ncustomers = 6\nrequests = 2\nunits = 8\nprice = 900\nprice_before = 1000\n\
         per_customer_limit = 1\nopens_in_seconds = 1\npoll_ms = 100.0\njitter_ms = 10.0\ntoo_early_every = 3\n\
-        patience_seconds = 60.0\n";
+        patience_seconds = {patience}.0\n"
+    );
     let target = Target {
-        address: serve(fault),
+        address: toy_shop(fault),
         admin_token: "admin".to_owned(),
         customer_tokens: (0..6).map(|customer| format!("customer-{customer}")).collect(),
     };
-    run(&SaleScenario::parse(text).unwrap(), &target, &AtomicBool::new(false)).unwrap()
+    run(&SaleScenario::parse(&text).unwrap(), &target, &AtomicBool::new(false)).unwrap()
 }
 
 #[test]
 fn an_honest_sale_keeps_every_promise() {
     let outcome = sell(Fault::None);
-    assert_eq!(outcome.violations, []);
-    assert_eq!((outcome.sold, outcome.sellable, outcome.ledger.codes["sale_not_open"]), (6, 6, 4));
+    assert_eq!((&outcome.violations[..], &outcome.failed[..]), (&[][..], &[][..]));
+    assert_eq!((outcome.sold, outcome.sellable, outcome.ledger.codes["sale_not_open"]), (Some(6), 6, 4));
 }
+
+/// A sale with this fault must show this.
+type Sees = (Fault, fn(&SaleViolation) -> bool);
 
 #[test]
 fn every_fault_is_seen() {
-    let sees = |fault, what: &str, is: fn(&SaleViolation) -> bool| {
-        let violations = sell(fault).violations;
-        assert!(violations.iter().any(is), "{what}: {violations:?}");
-    };
-    sees(Fault::SellsEarly, "early", |v| matches!(v, SaleViolation::SoldEarly { .. }));
-    sees(Fault::ForgetsTheLimit, "limit", |v| matches!(v, SaleViolation::Contention(Violation::LimitBroken { .. })));
-    sees(Fault::ForgetsThePrice, "price", |v| matches!(v, SaleViolation::Contention(Violation::WrongOrder { .. })));
-    sees(Fault::LosesAnOrder, "lost", |v| matches!(v, SaleViolation::Contention(Violation::Lost { .. })));
+    let faults: [Sees; 6] = [
+        (Fault::SellsEarly, |v| matches!(v, SaleViolation::SoldEarly { .. })),
+        (Fault::OpensEarly, |v| matches!(v, SaleViolation::SoldEarly { .. })),
+        (Fault::OpensLate, |v| matches!(v, SaleViolation::OpenedLate { .. })),
+        (Fault::ForgetsTheLimit, |v| matches!(v, SaleViolation::Contention(Violation::LimitBroken { .. }))),
+        (Fault::ForgetsThePrice, |v| matches!(v, SaleViolation::Contention(Violation::WrongOrder { .. }))),
+        (Fault::LosesAnOrder, |v| matches!(v, SaleViolation::Contention(Violation::Lost { .. }))),
+    ];
+    // Each waits for its opening, so all wait together.
+    std::thread::scope(|scope| {
+        for (at, (fault, is)) in faults.into_iter().enumerate() {
+            scope.spawn(move || {
+                let violations = sell(fault).violations;
+                assert!(violations.iter().any(is), "fault {at}: {violations:?}");
+            });
+        }
+    });
+}
+
+fn report(outcome: SaleOutcome) -> Outcome {
+    let scenario = SaleScenario::parse(include_str!("../scenarios/sale.toml")).unwrap();
+    outcome.into_report("test", &scenario)
+}
+
+#[test]
+fn a_broken_connection_is_in_the_report_though_every_promise_was_kept() {
+    let report = report(sell(Fault::BreaksOnce));
+    assert_eq!((&report.broken[..], report.failed.len()), (&[][..], 1), "{:?}", report.failed);
+    assert_eq!(report.verdict(), Verdict::Missed);
+}
+
+#[test]
+fn a_shop_that_dies_gives_a_report_all_the_same() {
+    let report = report(sell(Fault::Dies));
+    assert_eq!(report.verdict(), Verdict::Missed);
+    assert!(report.failed.iter().any(|line| line.contains("GET /v1/products/")), "{:?}", report.failed);
+    assert!(!report.figures.contains_key("oversold") && !report.figures.contains_key("broken_promises"));
+    assert!(report.html().unwrap().contains("GET /v1/products/"));
 }

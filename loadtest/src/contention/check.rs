@@ -197,10 +197,25 @@ impl fmt::Display for Violation {
 /// Everything that is wrong; empty when every promise was kept.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let owners = check_answers(evidence, &mut violations);
+    let owners = check_answers(&evidence.demand, &evidence.told, &mut violations);
     check_sale(evidence, &owners, &mut violations);
-    check_list(evidence, &owners, &mut violations);
-    check_stock(evidence, &mut violations);
+    let is_as_asked = |order: &Order| {
+        matches!(&order.lines[..], [line] if line.sku == evidence.sku && line.quantity == 1)
+            && order.total == evidence.price
+            && order.status == "held"
+    };
+    check_list(&owners, &evidence.orders, is_as_asked, &mut violations);
+    check_conserved(evidence.units, evidence.stock, &mut violations);
+    let lines = evidence.orders.iter().flat_map(|order| &order.lines);
+    let ordered = lines.filter(|line| line.sku == evidence.sku).map(|line| line.quantity).sum();
+    check_ordered(evidence.stock, ordered, &mut violations);
+    violations
+}
+
+/// What is wrong among the answers, without the shop's account.
+pub fn check_told(demand: &[u64], told: &[Told]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    check_answers(demand, told, &mut violations);
     violations
 }
 
@@ -219,10 +234,10 @@ struct Answers<'a> {
 }
 
 /// One key, one answer. Gives the acknowledged orders, with whose they are.
-fn check_answers<'a>(evidence: &'a Evidence, violations: &mut Vec<Violation>) -> HashMap<&'a str, usize> {
+fn check_answers<'a>(demand: &[u64], told: &'a [Told], violations: &mut Vec<Violation>) -> HashMap<&'a str, usize> {
     let mut unexpected: BTreeMap<&str, u64> = BTreeMap::new();
     let mut keys: BTreeMap<(usize, u64), Answers<'_>> = BTreeMap::new();
-    for told in &evidence.told {
+    for told in told {
         let Answers { ids, refusal } = keys.entry((told.customer, told.key)).or_default();
         match &told.outcome {
             Outcome::Accepted(id) if ids.contains(&id.as_str()) => {}
@@ -234,7 +249,7 @@ fn check_answers<'a>(evidence: &'a Evidence, violations: &mut Vec<Violation>) ->
     for (answer, times) in unexpected {
         violations.push(Violation::Unexpected { answer: answer.to_owned(), times });
     }
-    let (demanded, answered) = (evidence.demand.iter().sum(), keys.len() as u64);
+    let (demanded, answered) = (demand.iter().sum(), keys.len() as u64);
     if demanded != answered {
         violations.push(Violation::KeysUnanswered { demanded, answered });
     }
@@ -276,12 +291,17 @@ fn check_sale(evidence: &Evidence, owners: &HashMap<&str, usize>, violations: &m
     }
 }
 
-/// The list has every acknowledged order once, and nothing else.
-fn check_list(evidence: &Evidence, owners: &HashMap<&str, usize>, violations: &mut Vec<Violation>) {
+/// The list has every acknowledged order once, as its customer's and as it was asked for, and nothing else.
+pub(crate) fn check_list(
+    owners: &HashMap<&str, usize>,
+    orders: &[Order],
+    is_as_asked: impl Fn(&Order) -> bool,
+    violations: &mut Vec<Violation>,
+) {
     let mut listed = HashSet::new();
     // Which name goes with which customer is learnt from the list; each has one and keeps it.
     let (mut name_of, mut customer_of) = (HashMap::new(), HashMap::new());
-    for order in &evidence.orders {
+    for order in orders {
         if !listed.insert(order.id.as_str()) {
             violations.push(Violation::ListedTwice { id: order.id.clone() });
         } else if !owners.contains_key(order.id.as_str()) {
@@ -295,10 +315,7 @@ fn check_list(evidence: &Evidence, owners: &HashMap<&str, usize>, violations: &m
                 violations.push(Violation::WrongOwner { id: order.id.clone(), listed: name.to_owned(), customer });
             }
         }
-        let is_as_asked = matches!(&order.lines[..], [line] if line.sku == evidence.sku && line.quantity == 1)
-            && order.total == evidence.price
-            && order.status == "held";
-        if !is_as_asked {
+        if !is_as_asked(order) {
             violations.push(Violation::WrongOrder { order: order.clone() });
         }
     }
@@ -307,16 +324,19 @@ fn check_list(evidence: &Evidence, owners: &HashMap<&str, usize>, violations: &m
     violations.extend(lost.into_iter().map(|id| Violation::Lost { id: (*id).to_owned() }));
 }
 
-/// The stock adds up, by itself and with the orders.
-fn check_stock(evidence: &Evidence, violations: &mut Vec<Violation>) {
-    let Stock { on_hand, held, sold, available } = evidence.stock;
-    if available + held + sold != evidence.units || on_hand != available + held {
-        violations.push(Violation::NotConserved { units: evidence.units, stock: evidence.stock });
+/// The stock adds up to what was supplied.
+pub(crate) fn check_conserved(units: u64, stock: Stock, violations: &mut Vec<Violation>) {
+    let Stock { on_hand, held, sold, available } = stock;
+    if available + held + sold != units || on_hand != available + held {
+        violations.push(Violation::NotConserved { units, stock });
     }
-    let lines = evidence.orders.iter().flat_map(|order| &order.lines);
-    let ordered = lines.filter(|line| line.sku == evidence.sku).map(|line| line.quantity).sum();
-    if held + sold != ordered {
-        violations.push(Violation::StockAgainstOrders { taken: held + sold, ordered });
+}
+
+/// What the stock lost is what the orders have that were not given back: `ordered` units.
+pub(crate) fn check_ordered(stock: Stock, ordered: u64, violations: &mut Vec<Violation>) {
+    let taken = stock.held + stock.sold;
+    if taken != ordered {
+        violations.push(Violation::StockAgainstOrders { taken, ordered });
     }
 }
 

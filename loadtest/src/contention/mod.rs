@@ -11,8 +11,8 @@ use crate::api::{Admin, ApiError, Sale, Stock};
 use crate::drive::{self, DriveError, Pace, Plan, Report};
 use crate::request::Request;
 use buyers::{AgainCounts, Buyers, Layout};
-use check::{Evidence, Outcome, Violation, check, sellable};
-use std::collections::BTreeMap;
+use check::{Evidence, Outcome, Told, Violation, check, check_told, sellable};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -82,18 +82,17 @@ pub struct Finding {
     pub again: AgainCounts,
     /// Times and failures.
     pub report: Report,
-    /// The stock afterwards.
-    pub stock: Stock,
-    /// Orders in the list afterwards.
-    pub listed: usize,
-    /// Broken promises; failures of connections are in the report.
+    /// The stock afterwards and how many orders were in the list, or why the shop did not show them.
+    pub account: Result<(Stock, usize), ApiError>,
+    /// Broken promises; failures of connections are in the report. Without the account only the answers
+    /// were compared with each other.
     pub violations: Vec<Violation>,
 }
 
 impl Finding {
-    /// Every promise was kept and no request failed.
+    /// Every promise was kept, no request failed, and the shop gave account of it.
     pub fn is_sound(&self) -> bool {
-        self.violations.is_empty() && self.report.failures == 0 && self.report.unanswered == 0
+        self.account.is_ok() && self.violations.is_empty() && self.report.failures == 0 && self.report.unanswered == 0
     }
 }
 
@@ -141,38 +140,43 @@ pub fn run(scenario: &Scenario, target: &Target, threads: usize) -> Result<Findi
     let limit = per_customer_limit.map(u64::from);
     let demand = layout.demand();
     let sellable = sellable(units, limit, &demand);
-    let stock = admin.stock(&sku)?;
-    let orders = admin.orders_of(&sku)?;
-    let evidence = Evidence { units, limit, demand, told, stock, orders, sku, price: PRICE };
-    Ok(find(evidence, sellable, again, report))
+    let account = admin.stock(&sku).and_then(|stock| Ok((stock, admin.orders_of(&sku)?)));
+    let (account, violations, told) = match account {
+        Ok((stock, orders)) => {
+            let listed = orders.len();
+            let evidence = Evidence { units, limit, demand, told, stock, orders, sku: sku.clone(), price: PRICE };
+            (Ok((stock, listed)), check(&evidence), evidence.told)
+        }
+        // A shop that died: what the buyers were told is all there is.
+        Err(error) => (Err(error), check_told(&demand, &told), told),
+    };
+    let Counts { accepted_sendings, orders, refused, unexpected } = Counts::of(&told);
+    Ok(Finding { sku, sellable, accepted_sendings, orders, refused, unexpected, again, report, account, violations })
 }
 
-fn find(evidence: Evidence, sellable: u64, again: AgainCounts, report: Report) -> Finding {
-    let mut refused = BTreeMap::new();
-    let mut ids = std::collections::HashSet::new();
-    let (mut accepted_sendings, mut unexpected) = (0, 0);
-    for told in &evidence.told {
-        match &told.outcome {
-            Outcome::Accepted(id) => {
-                accepted_sendings += 1;
-                ids.insert(id);
+/// How often the buyers were told what.
+#[derive(Default)]
+struct Counts {
+    accepted_sendings: u64,
+    orders: u64,
+    refused: BTreeMap<String, u64>,
+    unexpected: u64,
+}
+
+impl Counts {
+    fn of(told: &[Told]) -> Self {
+        let (mut counts, mut ids) = (Self::default(), HashSet::new());
+        for told in told {
+            match &told.outcome {
+                Outcome::Accepted(id) => {
+                    counts.accepted_sendings += 1;
+                    ids.insert(id);
+                }
+                Outcome::Refused(code) => *counts.refused.entry(code.clone()).or_default() += 1,
+                Outcome::Unexpected(_) => counts.unexpected += 1,
             }
-            Outcome::Refused(code) => *refused.entry(code.clone()).or_default() += 1,
-            Outcome::Unexpected(_) => unexpected += 1,
         }
-    }
-    let orders = ids.len() as u64;
-    Finding {
-        sellable,
-        accepted_sendings,
-        orders,
-        refused,
-        unexpected,
-        again,
-        report,
-        stock: evidence.stock,
-        listed: evidence.orders.len(),
-        violations: check(&evidence),
-        sku: evidence.sku,
+        counts.orders = ids.len() as u64;
+        counts
     }
 }

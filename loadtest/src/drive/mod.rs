@@ -18,6 +18,7 @@ mod worker;
 pub use connection::Failure;
 pub use schedule::Schedule;
 pub use tally::{OpenCounts, Report, StatusCounts, percentile};
+pub(crate) use worker::in_full;
 
 use crate::answer::Answer;
 use std::net::SocketAddr;
@@ -48,6 +49,12 @@ pub enum Then {
 /// What is sent and what its answers mean. One value for each thread; connections are named by
 /// their number, counted over all threads.
 pub trait Workload: Send {
+    /// Every connection of every thread is open and the run begins; nothing was sent yet. Called once on
+    /// each thread, with the same time.
+    fn started(&mut self, start: Instant) {
+        let _ = start;
+    }
+
     /// When the connection's first request is due in a closed loop; `None`: at once.
     fn first_due(&mut self, connection: usize) -> Option<Instant> {
         let _ = connection;

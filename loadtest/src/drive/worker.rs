@@ -110,6 +110,7 @@ impl<'a, W: Workload> Worker<'a, W> {
 
     /// Sends and receives until the run is over.
     pub(super) fn run(mut self, times: Times) -> std::io::Result<(Tally, W)> {
+        self.workload.started(times.start);
         match self.plan.pace {
             Pace::Closed => {
                 for slot in 0..self.connections.len() {
@@ -452,7 +453,7 @@ fn watch(epoll: &OwnedFd, stream: &TcpStream, slot: usize) -> std::io::Result<()
 }
 
 /// An error with all its sources.
-fn in_full(error: &dyn std::error::Error) -> String {
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

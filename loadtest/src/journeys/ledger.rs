@@ -16,8 +16,11 @@ pub enum Told {
     Accepted,
     /// A refusal that the step explains.
     Refused,
-    /// Anything else: a broken connection, no answer, an answer that the step does not explain.
+    /// Anything else: a broken connection, an answer that the step does not explain. When it came says
+    /// nothing about accepted requests, so it has no latency.
     Error,
+    /// An error, too: no answer by the end of the run. What was waited for it is a latency.
+    Unanswered,
 }
 
 /// Counts and latencies, in microseconds.
@@ -57,12 +60,15 @@ impl Default for Tally {
 impl Tally {
     fn count(&mut self, told: Told, latency: Duration) {
         let (count, into) = match told {
-            Told::Accepted => (&mut self.accepted, &mut self.latency),
-            Told::Refused => (&mut self.refused, &mut self.refused_latency),
-            Told::Error => (&mut self.errors, &mut self.latency),
+            Told::Accepted => (&mut self.accepted, Some(&mut self.latency)),
+            Told::Refused => (&mut self.refused, Some(&mut self.refused_latency)),
+            Told::Error => (&mut self.errors, None),
+            Told::Unanswered => (&mut self.errors, Some(&mut self.latency)),
         };
         *count += 1;
-        record(into, latency);
+        if let Some(into) = into {
+            record(into, latency);
+        }
     }
 
     fn add(&mut self, part: &Self) {
@@ -115,6 +121,8 @@ pub struct Ledger {
     pub codes: BTreeMap<String, u64>,
     /// What the first errors said.
     pub errors: Vec<String>,
+    answers: u64,
+    busy: u64,
 }
 
 impl Ledger {
@@ -122,7 +130,25 @@ impl Ledger {
     pub fn new(start: Instant, seconds: f64) -> Self {
         let interval = Duration::try_from_secs_f64((seconds / INTERVALS).max(0.5)).unwrap_or(Duration::from_secs(1));
         let (intervals, steps) = (Vec::new(), BTreeMap::new());
-        Self { start, interval, intervals, steps, codes: BTreeMap::new(), errors: Vec::new() }
+        Self { start, interval, intervals, steps, codes: BTreeMap::new(), errors: Vec::new(), answers: 0, busy: 0 }
+    }
+
+    /// The run begins then: what was due earlier counts as due then.
+    pub fn begins(&mut self, start: Instant) {
+        self.start = start;
+    }
+
+    /// An answer had this status, whatever follows from it.
+    pub fn answered(&mut self, status: u16) {
+        self.answers += 1;
+        self.busy += u64::from(matches!(status, 503 | 429));
+    }
+
+    /// The share of answers that were 503 or 429, also of those after which the request was sent again;
+    /// none without an answer.
+    #[allow(clippy::cast_precision_loss, reason = "answers of a run are far below 2^52")]
+    pub fn busy_share(&self) -> Option<f64> {
+        (self.answers > 0).then(|| self.busy as f64 / self.answers as f64)
     }
 
     /// A request of this step, due then, was told this just now.
@@ -170,6 +196,8 @@ impl Ledger {
             *self.codes.entry(code).or_default() += count;
         }
         self.errors.extend(part.errors);
+        self.answers += part.answers;
+        self.busy += part.busy;
     }
 
     /// Everything together.
@@ -209,15 +237,22 @@ mod tests {
         ledger.tell("order", start, Told::Accepted);
         ledger.tell("order", start, Told::Refused);
         ledger.tell("list", start + Duration::from_millis(600), Told::Error);
+        ledger.tell("list", start + Duration::from_millis(600), Told::Unanswered);
         ledger.dropped(start + Duration::from_millis(600));
+        assert_eq!(ledger.busy_share(), None);
+        for status in [201, 503, 409, 429] {
+            ledger.answered(status);
+        }
         let mut both = ledger.clone();
         both.add(ledger);
         let counts: Vec<_> = both.points().iter().map(|p| [p.accepted, p.refused, p.errors, p.dropped]).collect();
-        assert_eq!(counts, [[2, 2, 0, 0], [0, 0, 2, 2]]);
+        assert_eq!(counts, [[2, 2, 0, 0], [0, 0, 4, 2]]);
         let whole = both.whole();
-        assert_eq!([whole.accepted, whole.refused, whole.errors, whole.dropped], [2; 4]);
+        assert_eq!([whole.accepted, whole.refused, whole.errors, whole.dropped], [2, 2, 4, 2]);
+        // What was accepted, not answered and never sent; an error is no latency.
         assert_eq!((whole.latency.len(), whole.refused_latency.len()), (6, 2));
-        assert_eq!((both.steps["order"].accepted, both.steps["list"].errors), (2, 2));
+        assert_eq!((both.steps["order"].accepted, both.steps["list"].errors), (2, 4));
+        assert_eq!(both.busy_share(), Some(0.5));
         assert_eq!(percentile_ms(&Tally::default().latency, 50.0), None);
     }
 

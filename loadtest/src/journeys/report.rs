@@ -23,6 +23,10 @@ pub struct Outcome {
     pub seed: u64,
     /// Seconds of load.
     pub seconds: f64,
+    /// What was timed: from when to when.
+    pub seconds_are: &'static str,
+    /// What failed beside the requests that were told: the report is there in spite of it, and nothing held.
+    pub failed: Vec<String>,
     /// What was measured.
     pub figures: Figures,
     /// The thresholds and what became of them.
@@ -56,9 +60,9 @@ pub struct StepRow {
     pub refused: u64,
     /// Gone wrong.
     pub errors: u64,
-    /// Of the accepted ones, in milliseconds.
+    /// Of the accepted ones and those that were waited for in vain, in milliseconds.
     pub p50_ms: Option<f64>,
-    /// Of the accepted ones, in milliseconds.
+    /// Of the accepted ones and those that were waited for in vain, in milliseconds.
     pub p99_ms: Option<f64>,
 }
 
@@ -76,7 +80,7 @@ impl StepRow {
 pub enum Verdict {
     /// Every threshold held and every promise was kept.
     Held,
-    /// A threshold was missed or a promise broken.
+    /// A threshold was missed, a promise broken, or the shop failed.
     Missed,
     /// It was ended early or nothing was answered: nothing can be said.
     Unknown,
@@ -98,7 +102,7 @@ impl Outcome {
     pub fn verdict(&self) -> Verdict {
         let count = |name| self.figures.get(name).copied().unwrap_or(0.0);
         let nothing_answered = count("accepted") == 0.0 && self.refused.is_empty() && count("errors") == 0.0;
-        if !self.broken.is_empty() {
+        if !self.broken.is_empty() || !self.failed.is_empty() {
             Verdict::Missed
         } else if self.interrupted || nothing_answered {
             Verdict::Unknown
@@ -117,11 +121,13 @@ impl Outcome {
         }
         let say = match self.verdict() {
             Verdict::Held => "Every threshold held and every promise was kept.",
-            Verdict::Missed => "A threshold was missed or a promise was broken.",
+            Verdict::Missed => "A threshold was missed, a promise was broken, or the shop failed.",
             Verdict::Unknown => "Nothing can be said.",
         };
-        let _ = write!(body, "<p>{say} {} s of load, seed {}.</p>", short(self.seconds), self.seed);
+        let _ =
+            write!(body, "<p>{say} {} s of load ({}), seed {}.</p>", short(self.seconds), self.seconds_are, self.seed);
         body.push_str(&self.thresholds_table());
+        list(&mut body, "Failed", &self.failed);
         list(&mut body, "Broken promises", &self.broken);
         list(&mut body, "First errors", &self.errors);
         body.push_str("<h2>Figures</h2><dl>");

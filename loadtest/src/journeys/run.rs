@@ -1,17 +1,18 @@
-//! A run: makes the products, lets the shoppers loose, looks at the server meanwhile, and compares
-//! what the shop shows afterwards with what was acknowledged.
+//! A run: makes the products, lets the shoppers loose, looks at the server meanwhile, and has what the
+//! shop shows afterwards compared with what was acknowledged.
 
 use super::ledger::{Ledger, percentile_ms};
+use super::promises::{Account, Books, check};
 use super::report::Outcome;
 use super::samples::{Sample, Sampler, memory_growth_per_hour};
 use super::scenario::{Scenario, ScenarioError};
-use super::shoppers::{Acknowledged, Shared, Shoppers};
+use super::shoppers::{Shared, Shoppers};
 use super::thresholds::{Figures, judge};
-use crate::api::{Admin, ApiError, Order, Stock};
+use crate::api::{Admin, ApiError};
 use crate::contention::Target;
-use crate::drive::{self, DriveError, Pace, Plan};
-use std::collections::BTreeMap;
+use crate::drive::{self, DriveError, Pace, Plan, in_full};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,6 @@ pub fn run(
     for sku in &skus {
         admin.create_product(sku, PRICE, products.units)?;
     }
-    let start = Instant::now();
     let shared = Shared {
         scenario,
         seed,
@@ -66,21 +66,29 @@ pub fn run(
         host: target.address.to_string(),
         admin_token: &target.admin_token,
         customer_tokens: &target.customer_tokens,
-        start,
+        start: OnceLock::new(),
         stop,
     };
-    let (ledger, acknowledged, samples) = load(&shared, target, own)?;
+    let (ledger, books, samples) = load(&shared, target, own)?;
+    let start = *shared.start.get_or_init(Instant::now);
     let seconds = start.elapsed().as_secs_f64().min(scenario.load.seconds);
-    let (oversold, broken) = compare(&mut admin, &shared, &acknowledged)?;
-    let figures = figures(&ledger, &samples, seconds, oversold, broken.len());
+    let account = account(&mut admin, &shared);
+    let mut failed = Vec::new();
+    // A shop that died gives no account: the report says so, and what was to be learnt from it is absent.
+    let account = account.map_err(|error| failed.push(in_full(&error))).ok();
+    let broken = account.as_ref().map(|account| check(&books, account));
+    let (oversold, broken_count) = (account.as_ref().map(Account::oversold), broken.as_ref().map(Vec::len));
+    let figures = figures(&ledger, &samples, seconds, oversold, broken_count);
     Ok(Outcome {
         title: title.to_owned(),
         interrupted: stop.load(Ordering::Relaxed),
         seed,
         seconds,
+        seconds_are: "in which requests were due",
+        failed,
         thresholds: judge(&scenario.thresholds, &figures),
         figures,
-        broken,
+        broken: broken.unwrap_or_default(),
         scenario: serde_json::to_value(scenario).unwrap_or_default(),
         series: ledger.points(),
         steps: ledger.steps.iter().map(|(step, tally)| super::report::StepRow::of(step, tally)).collect(),
@@ -91,7 +99,7 @@ pub fn run(
     })
 }
 
-type Gathered = (Ledger, BTreeMap<String, Acknowledged>, Vec<Sample>);
+type Gathered = (Ledger, Books, Vec<Sample>);
 
 fn load(shared: &Shared<'_>, target: &Target, own: Option<(u32, PathBuf)>) -> Result<Gathered, JourneyError> {
     let load = &shared.scenario.load;
@@ -107,12 +115,13 @@ fn load(shared: &Shared<'_>, target: &Target, own: Option<(u32, PathBuf)>) -> Re
     };
     let shoppers = (0..load.threads).map(|_| Shoppers::new(shared)).collect();
     let over = AtomicBool::new(false);
-    let mut sampler = Sampler::new(target.address, own, shared.start);
     let every = seconds((load.seconds / LOOKS).max(0.1));
     let (driven, samples) = std::thread::scope(|scope| {
         let looks = scope.spawn(|| {
+            let start = *shared.start.wait();
+            let mut sampler = Sampler::new(target.address, own, start);
             let mut samples = vec![sampler.look()];
-            let mut next = shared.start + every;
+            let mut next = start + every;
             while !over.load(Ordering::Acquire) {
                 std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
                 if Instant::now() >= next {
@@ -124,69 +133,39 @@ fn load(shared: &Shared<'_>, target: &Target, own: Option<(u32, PathBuf)>) -> Re
         });
         let driven = drive::run(&plan, shoppers, &mut ());
         over.store(true, Ordering::Release);
+        // Where not every connection could be opened nobody has set it, and the other thread waits.
+        shared.start.get_or_init(Instant::now);
         looks.thread().unpark();
         // A look that panicked leaves no samples; what needs them is then not measured.
         (driven, looks.join().unwrap_or_default())
     });
     let (_, shoppers) = driven?;
-    let (mut ledger, mut acknowledged) = (Ledger::new(shared.start, load.seconds), BTreeMap::new());
+    let (mut ledger, mut books) = (Ledger::new(Instant::now(), load.seconds), Books::default());
     for part in shoppers {
         let (told, orders) = part.finish();
         ledger.add(told);
-        acknowledged.extend(orders);
+        books.add(orders);
     }
-    Ok((ledger, acknowledged, samples))
+    Ok((ledger, books, samples))
 }
 
-/// Units sold beyond what there was, and every promise that was broken.
-fn compare(
-    admin: &mut Admin,
-    shared: &Shared<'_>,
-    acknowledged: &BTreeMap<String, Acknowledged>,
-) -> Result<(u64, Vec<String>), ApiError> {
-    let (mut oversold, mut broken) = (0, Vec::new());
-    let units = shared.scenario.products.units;
-    for sku in &shared.skus {
-        let stock = admin.stock(sku)?;
-        oversold += (stock.held + stock.sold).saturating_sub(units);
-        broken.extend(not_conserved(units, stock).map(|why| format!("{sku}: {why}")));
-    }
-    if shared.scenario.load.check_orders {
-        let listed = admin.orders_with(|line| shared.skus.contains(&line.sku))?;
-        broken.extend(not_as_acknowledged(acknowledged, &listed));
-    }
-    Ok((oversold, broken))
-}
-
-fn not_conserved(units: u64, stock: Stock) -> Option<String> {
-    let Stock { on_hand, held, sold, available } = stock;
-    (available + held + sold != units || on_hand != available + held)
-        .then(|| format!("{units} supplied, the stock says {stock:?}"))
-}
-
-/// Acknowledged orders that the list does not show as they were acknowledged.
-fn not_as_acknowledged(acknowledged: &BTreeMap<String, Acknowledged>, listed: &[Order]) -> Vec<String> {
-    let by_id: BTreeMap<&str, &Order> = listed.iter().map(|order| (order.id.as_str(), order)).collect();
-    let wrong = |(id, expected): (&String, &Acknowledged)| {
-        let Some(order) = by_id.get(id.as_str()) else {
-            return Some(format!("order {id} was acknowledged and is not in the list"));
-        };
-        let is_as_asked = matches!(&order.lines[..], [line] if line.sku == expected.sku && line.quantity == expected.quantity)
-            && expected.status.is_none_or(|status| status == order.status)
-            && i64::try_from(expected.quantity).is_ok_and(|quantity| order.total == quantity * PRICE);
-        (!is_as_asked).then(|| format!("order {id}: acknowledged {expected:?}, listed {order:?}"))
-    };
-    acknowledged.iter().filter_map(wrong).collect()
+/// What the shop shows of the run's products and orders.
+fn account(admin: &mut Admin, shared: &Shared<'_>) -> Result<Account, ApiError> {
+    let stocks = shared.skus.iter().map(|sku| Ok((sku.clone(), admin.stock(sku)?))).collect::<Result<_, ApiError>>()?;
+    let check_orders = shared.scenario.load.check_orders;
+    let orders = check_orders.then(|| admin.orders_with(|line| shared.skus.contains(&line.sku))).transpose()?;
+    Ok(Account { units: shared.scenario.products.units, price: PRICE, stocks, orders })
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-fn figures(ledger: &Ledger, samples: &[Sample], seconds: f64, oversold: u64, broken: usize) -> Figures {
+fn figures(ledger: &Ledger, samples: &[Sample], seconds: f64, oversold: Option<u64>, broken: Option<usize>) -> Figures {
     let whole = ledger.whole();
     let most = |of: fn(&Sample) -> Option<f64>| samples.iter().filter_map(of).reduce(f64::max);
     let measured = [
         ("accepted", Some(whole.accepted as f64)),
         ("accepted_per_second", (seconds > 0.0).then(|| whole.accepted as f64 / seconds)),
-        ("broken_promises", Some(broken as f64)),
+        ("broken_promises", broken.map(|count| count as f64)),
+        ("busy", ledger.busy_share()),
         ("dropped", Some(whole.dropped as f64)),
         ("errors", Some(whole.errors as f64)),
         ("journal_mib", most(|sample| sample.journal_mib)),
@@ -194,45 +173,11 @@ fn figures(ledger: &Ledger, samples: &[Sample], seconds: f64, oversold: u64, bro
         ("lag_seconds", most(|sample| sample.lag_seconds)),
         ("memory_growth_mib_per_hour", memory_growth_per_hour(samples)),
         ("memory_mib", most(|sample| sample.memory_mib)),
-        ("oversold", Some(oversold as f64)),
+        ("orders_accepted", Some(ledger.steps.get("order").map_or(0, |tally| tally.accepted) as f64)),
+        ("oversold", oversold.map(|units| units as f64)),
         ("p50_ms", percentile_ms(&whole.latency, 50.0)),
         ("p99_ms", percentile_ms(&whole.latency, 99.0)),
         ("refused_p99_ms", percentile_ms(&whole.refused_latency, 99.0)),
     ];
     measured.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::Line;
-
-    #[test]
-    fn an_order_that_is_lost_changed_or_at_another_price_is_found() {
-        let asked = Acknowledged { sku: "a".to_owned(), quantity: 2, status: Some("held") };
-        let acknowledged = BTreeMap::from([("1".to_owned(), asked)]);
-        let order = |status: &str, quantity, total| Order {
-            id: "1".to_owned(),
-            customer: "kim".to_owned(),
-            status: status.to_owned(),
-            lines: vec![Line { sku: "a".to_owned(), quantity }],
-            total,
-        };
-        let check = |listed: &[Order], wrong: usize| {
-            assert_eq!(not_as_acknowledged(&acknowledged, listed).len(), wrong, "{listed:?}");
-        };
-        check(&[order("held", 2, 2 * PRICE)], 0);
-        check(&[], 1);
-        check(&[order("cancelled", 2, 2 * PRICE)], 1);
-        check(&[order("held", 1, 2 * PRICE)], 1);
-        check(&[order("held", 2, PRICE)], 1);
-    }
-
-    #[test]
-    fn units_may_not_come_or_go() {
-        let stock = |on_hand, held, sold, available| Stock { on_hand, held, sold, available };
-        assert_eq!(not_conserved(10, stock(9, 2, 1, 7)), None);
-        assert!(not_conserved(10, stock(9, 2, 2, 7)).is_some());
-        assert!(not_conserved(10, stock(8, 2, 1, 7)).is_some());
-    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Shoppers, at most: each has a connection.
-const SHOPPERS_MAX: usize = 20_000;
+pub(super) const SHOPPERS_MAX: usize = 20_000;
 /// Steps a second, at most.
 const PER_SECOND_MAX: f64 = 1e6;
 /// A day.
@@ -190,13 +190,7 @@ impl Scenario {
         within("products.count", self.products.count, 1, 10_000)?;
         within("products.units", self.products.units, 0, 1_000_000_000_000)?;
         within("products.quantity_max", self.products.quantity_max, 1, QUANTITY_MAX)?;
-        for (name, bound) in &self.thresholds {
-            if figure_of(name).is_none() {
-                return Err(value(&format!("thresholds.{name}"), bound, "no figure of this name with _max or _min"));
-            }
-            within(&format!("thresholds.{name}"), *bound, f64::MIN, f64::MAX)?;
-        }
-        Ok(())
+        check_thresholds(&self.thresholds)
     }
 
     fn check_weights(&self) -> Result<(), ScenarioError> {
@@ -212,12 +206,30 @@ impl Scenario {
     }
 }
 
-fn value(field: &str, value: &impl ToString, expected: &str) -> ScenarioError {
+/// Every threshold is one of a figure that there is, and a number.
+pub(super) fn check_thresholds(thresholds: &BTreeMap<String, f64>) -> Result<(), ScenarioError> {
+    for (name, bound) in thresholds {
+        let field = format!("thresholds.{name}");
+        if figure_of(name).is_none() {
+            return Err(value(&field, bound, "no figure of this name with _max or _min"));
+        }
+        within(&field, *bound, f64::MIN, f64::MAX)?;
+    }
+    Ok(())
+}
+
+/// A value that it may not have.
+pub(super) fn value(field: &str, value: &impl ToString, expected: &str) -> ScenarioError {
     ScenarioError::Value { field: field.to_owned(), value: value.to_string(), expected: expected.to_owned() }
 }
 
 /// What is no number is in no range.
-fn within<T: PartialOrd + ToString + Copy>(field: &str, found: T, least: T, most: T) -> Result<(), ScenarioError> {
+pub(super) fn within<T: PartialOrd + ToString + Copy>(
+    field: &str,
+    found: T,
+    least: T,
+    most: T,
+) -> Result<(), ScenarioError> {
     if found >= least && found <= most {
         return Ok(());
     }
@@ -236,9 +248,24 @@ mod tests {
     #[test]
     fn the_shipped_scenarios_can_be_played() {
         for text in [include_str!("../../scenarios/journey.toml"), include_str!("../../scenarios/soak.toml")] {
-            Scenario::parse(text).unwrap();
+            let thresholds = Scenario::parse(text).unwrap().thresholds;
+            // A shop that sells nothing, or asks everybody to wait, must not pass.
+            assert!(thresholds["orders_accepted_min"] > 0.0 && thresholds["busy_max"] < 1.0);
         }
         Scenario::parse(WHOLE).unwrap();
+    }
+
+    #[test]
+    fn the_soak_misses_a_database_that_stands_still_and_two_kib_more_for_each_order() {
+        let Scenario { load, weights, thresholds, .. } =
+            Scenario::parse(include_str!("../../scenarios/soak.toml")).unwrap();
+        let Weights { list, product, order, own_orders, cancel, confirm } = weights;
+        let whole = list + product + order + own_orders + cancel + confirm;
+        let orders_a_second = load.per_second.unwrap() * order / whole;
+        assert!(thresholds["lag_events_max"] < orders_a_second * load.seconds);
+        assert!(thresholds["lag_seconds_max"] < load.seconds);
+        let mib_an_hour = orders_a_second * 3_600.0 * 2.0 / 1_024.0;
+        assert!(thresholds["memory_growth_mib_per_hour_max"] < mib_an_hour);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! look at, cancel or have confirmed; a step that it cannot take is not drawn.
 
 use super::ledger::{Ledger, Told};
+use super::promises::{Acknowledged, Books, Unknown};
 use super::scenario::{Scenario, Weights};
 use crate::answer::Answer;
 use crate::api::{Placed, Problem};
@@ -10,6 +11,7 @@ use crate::request::Request;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -46,10 +48,11 @@ impl Step {
         }
     }
 
-    /// Refusals that the step explains; being asked to wait belongs to every step.
+    /// Refusals that the step explains; being asked to wait belongs to every step. No product of a
+    /// journey is on sale, so neither a limit nor a window explains anything.
     fn refusals(self) -> &'static [&'static str] {
         match self {
-            Self::Order => &["sold_out", "limit_reached", "sale_not_open", "sale_over"],
+            Self::Order => &["sold_out"],
             Self::Cancel | Self::Confirm => &["wrong_state"],
             Self::List | Self::Product | Self::OwnOrders => &[],
         }
@@ -96,21 +99,17 @@ pub struct Shared<'a> {
     pub admin_token: &'a str,
     /// One for each shopper.
     pub customer_tokens: &'a [String],
-    /// When the run begins.
-    pub start: Instant,
+    /// When the run began; unset until every connection is open.
+    pub start: OnceLock<Instant>,
     /// Ends the run early.
     pub stop: &'a AtomicBool,
 }
 
-/// An acknowledged order: what was asked for and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// The product.
-    pub sku: String,
-    /// Units.
-    pub quantity: u64,
-    /// The state that was acknowledged last; none while a change was sent that was not answered.
-    pub status: Option<&'static str>,
+impl Shared<'_> {
+    /// Whose requests a connection sends.
+    fn customer(&self, connection: usize) -> usize {
+        connection % self.customer_tokens.len()
+    }
 }
 
 struct Shopper {
@@ -129,32 +128,34 @@ struct Shopper {
 /// The shoppers of one thread.
 pub struct Shoppers<'a> {
     shared: &'a Shared<'a>,
+    start: Instant,
     of_connection: BTreeMap<usize, Shopper>,
     /// What they were told.
     pub ledger: Ledger,
-    /// Acknowledged orders by id, if they are to be compared.
-    pub orders: BTreeMap<String, Acknowledged>,
+    /// What is to be compared with the shop's account, if it is.
+    pub books: Books,
 }
 
 impl<'a> Shoppers<'a> {
     /// A thread's shoppers.
     pub fn new(shared: &'a Shared<'a>) -> Self {
-        let ledger = Ledger::new(shared.start, shared.scenario.load.seconds);
-        Self { shared, of_connection: BTreeMap::new(), ledger, orders: BTreeMap::new() }
+        let start = Instant::now();
+        let ledger = Ledger::new(start, shared.scenario.load.seconds);
+        Self { shared, start, of_connection: BTreeMap::new(), ledger, books: Books::default() }
     }
 
     /// What was never answered is an error; call it once, after the run.
-    pub fn finish(mut self) -> (Ledger, BTreeMap<String, Acknowledged>) {
-        for shopper in self.of_connection.values_mut() {
+    pub fn finish(mut self) -> (Ledger, Books) {
+        for connection in self.of_connection.keys().copied().collect::<Vec<_>>() {
+            let shopper = self.shopper(connection);
+            let step = shopper.step;
             if let Some(due) = shopper.due.take() {
-                self.ledger.tell(shopper.step.name(), due, Told::Error);
-                self.ledger.explain(|| format!("{}: not answered when the run ended", shopper.step.name()));
-                if let Some(order) = self.orders.get_mut(&shopper.order) {
-                    order.status = None;
-                }
+                self.ledger.tell(step.name(), due, Told::Unanswered);
+                self.ledger.explain(|| format!("{}: not answered when the run ended", step.name()));
+                self.nobody_knows(connection);
             }
         }
-        (self.ledger, self.orders)
+        (self.ledger, self.books)
     }
 
     fn shopper(&mut self, connection: usize) -> &mut Shopper {
@@ -172,6 +173,25 @@ impl<'a> Shoppers<'a> {
         })
     }
 
+    /// The step may or may not have had its effect.
+    fn nobody_knows(&mut self, connection: usize) {
+        let shared = self.shared;
+        let shopper = self.shopper(connection);
+        let (step, quantity, order) = (shopper.step, shopper.quantity.into(), shopper.order.clone());
+        let sku = &shared.skus[shopper.sku];
+        match step {
+            Step::Order if shared.scenario.load.check_orders => {
+                self.books.unknown.push(Unknown { customer: shared.customer(connection), sku: sku.clone(), quantity });
+            }
+            Step::List | Step::Product | Step::OwnOrders | Step::Order => {}
+            Step::Cancel | Step::Confirm => {
+                if let Some(order) = self.books.orders.get_mut(&order) {
+                    order.status = None;
+                }
+            }
+        }
+    }
+
     fn tell(&mut self, connection: usize, told: Told) {
         let shopper = self.shopper(connection);
         let (step, due) = (shopper.step, shopper.due.take());
@@ -183,7 +203,7 @@ impl<'a> Shoppers<'a> {
     /// Remembers what an accepted step changed; false when the answer is not what was promised.
     fn accepted(&mut self, connection: usize, body: &[u8]) -> bool {
         let check = self.shared.scenario.load.check_orders;
-        let skus = &self.shared.skus;
+        let (skus, customer) = (&self.shared.skus, self.shared.customer(connection));
         let shopper = self.of_connection.entry(connection);
         let std::collections::btree_map::Entry::Occupied(mut shopper) = shopper else { return false };
         let shopper = shopper.get_mut();
@@ -193,7 +213,8 @@ impl<'a> Shoppers<'a> {
                 let Ok(Placed { id }) = serde_json::from_slice(body) else { return false };
                 if check {
                     let (sku, quantity) = (skus[shopper.sku].clone(), shopper.quantity.into());
-                    self.orders.insert(id.clone(), Acknowledged { sku, quantity, status: Some("held") });
+                    let order = Acknowledged { customer, sku, quantity, status: Some("held") };
+                    self.books.acknowledge(id.clone(), order);
                 }
                 if shopper.own.len() < OWN_ORDERS_MAX {
                     shopper.own.push(id);
@@ -203,7 +224,7 @@ impl<'a> Shoppers<'a> {
             Step::Cancel => "cancelled",
             Step::Confirm => "confirmed",
         };
-        if let Some(order) = self.orders.get_mut(&shopper.order) {
+        if let Some(order) = self.books.orders.get_mut(&shopper.order) {
             order.status = Some(status);
         }
         true
@@ -217,11 +238,16 @@ impl<'a> Shoppers<'a> {
 }
 
 impl Workload for Shoppers<'_> {
+    fn started(&mut self, start: Instant) {
+        self.start = *self.shared.start.get_or_init(|| start);
+        self.ledger.begins(self.start);
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "shoppers are few")]
     fn first_due(&mut self, connection: usize) -> Option<Instant> {
         let load = &self.shared.scenario.load;
         let part = connection as f64 / load.shoppers as f64;
-        Duration::try_from_secs_f64(load.ramp_seconds * part).ok().map(|after| self.shared.start + after)
+        Duration::try_from_secs_f64(load.ramp_seconds * part).ok().map(|after| self.start + after)
     }
 
     fn due(&mut self, connection: usize, due: Instant) {
@@ -239,7 +265,7 @@ impl Workload for Shoppers<'_> {
     fn prepare(&mut self, connection: usize) -> bool {
         let shared = self.shared;
         let Scenario { weights, products, .. } = shared.scenario;
-        let token = &shared.customer_tokens[connection % shared.customer_tokens.len()];
+        let token = &shared.customer_tokens[shared.customer(connection)];
         let shopper = self.shopper(connection);
         let chance = shopper.chance.random();
         shopper.step = draw(weights, !shopper.own.is_empty(), chance);
@@ -276,6 +302,7 @@ impl Workload for Shoppers<'_> {
 
     fn answered(&mut self, connection: usize, answer: Answer<'_>) -> Then {
         let step = self.shopper(connection).step;
+        self.ledger.answered(answer.status);
         if (200..300).contains(&answer.status) && self.accepted(connection, answer.body) {
             self.tell(connection, Told::Accepted);
             return self.then(connection);
@@ -289,17 +316,18 @@ impl Workload for Shoppers<'_> {
         } else {
             let body = String::from_utf8_lossy(answer.body);
             self.ledger.explain(|| format!("{}: {} {body}", step.name(), answer.status));
+            // A refusal that the step does not explain is one all the same: nothing happened.
+            if !(400..500).contains(&answer.status) {
+                self.nobody_knows(connection);
+            }
             self.tell(connection, Told::Error);
         }
         self.then(connection)
     }
 
     fn failed(&mut self, connection: usize, failure: &Failure) -> Then {
-        let shopper = self.shopper(connection);
-        let (step, order) = (shopper.step, shopper.order.clone());
-        if let (Step::Cancel | Step::Confirm, Some(order)) = (step, self.orders.get_mut(&order)) {
-            order.status = None;
-        }
+        let step = self.shopper(connection).step;
+        self.nobody_knows(connection);
         self.ledger.explain(|| format!("{}: {failure}", step.name()));
         self.tell(connection, Told::Error);
         Then::Next
@@ -307,6 +335,7 @@ impl Workload for Shoppers<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -329,5 +358,31 @@ mod tests {
                 assert!((found - share).abs() < 0.016, "seed {seed}: {step:?} {found}");
             }
         }
+    }
+
+    #[test]
+    fn shoppers_arrive_from_when_every_connection_is_open() {
+        let text = "[load]\nshoppers = 10\nseconds = 20.0\nramp_seconds = 10.0\n[weights]\nlist = 1.0\n\
+            [products]\ncount = 1\nunits = 5\n";
+        let stop = AtomicBool::new(false);
+        let shared = Shared {
+            scenario: &Scenario::parse(text).unwrap(),
+            seed: 1,
+            run: 1,
+            skus: vec!["a".to_owned()],
+            host: String::new(),
+            admin_token: "",
+            customer_tokens: &[String::new()],
+            start: OnceLock::new(),
+            stop: &stop,
+        };
+        let mut shoppers = Shoppers::new(&shared);
+        // Opening took so long.
+        let start = Instant::now() + Duration::from_secs(30);
+        shoppers.started(start);
+        assert_eq!(shoppers.first_due(5), Some(start + Duration::from_secs(5)));
+        shoppers.ledger.tell("list", start, Told::Accepted);
+        assert_eq!(shoppers.ledger.points().len(), 1, "the time before is no part of the run");
+        assert_eq!(shared.start.get(), Some(&start));
     }
 }

@@ -4,10 +4,12 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The figures that a run may measure; a threshold is one of these names with `_max` or `_min`.
-pub const FIGURES: [&str; 15] = [
+/// `busy` is the share of answers that were 503 or 429, in 0..1.
+pub const FIGURES: [&str; 17] = [
     "accepted",
     "accepted_per_second",
     "broken_promises",
+    "busy",
     "dropped",
     "errors",
     "journal_mib",
@@ -15,6 +17,7 @@ pub const FIGURES: [&str; 15] = [
     "lag_seconds",
     "memory_growth_mib_per_hour",
     "memory_mib",
+    "orders_accepted",
     "oversold",
     "p50_ms",
     "p99_ms",
