@@ -1,0 +1,1 @@
+//! The money that goes back.
