@@ -1,10 +1,13 @@
 //! How the Kakao Pay client reads answers: samples in the shapes that the protocol's field guide records, each
 //! with what it means in the rules' words.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use kakaopay_common::{AMOUNT, NOW, begin, capture, look_up, order, refund};
 use serde_json::{Value, json};
 use son7shop_engine::payment::{Answered, Captured, Standing, Why};
 use son7shop_engine::{Time, Won};
+use son7shop_payments::kakaopay::Key;
 use son7shop_payments::kakaopay::codes::{CODES, Class, STATUSES, Says};
 use son7shop_payments::kakaopay::wire::{EXPIRY_MILLIS, Read, Wire, partner_user_id};
 
@@ -15,7 +18,7 @@ const APPROVED_AT: Time = Time(1_715_234_246_000);
 const SECRET_PAGE: &str = "https://online-pay.example/bridge/pc/pg/one-time/payment/5ec7e7";
 
 fn wire() -> Wire {
-    Wire { cid: kakaopay_common::CID.to_owned(), plain_pages: false }
+    Wire::new(kakaopay_common::CID, false, Key::new(kakaopay_common::KEY))
 }
 
 fn ready_sample() -> Value {
@@ -166,7 +169,7 @@ fn a_page_that_is_none_begins_nothing() {
     }
     unknown(&read(ready, 200, &with(ready_sample(), "/tid", json!("T".repeat(65)))), "tid");
     let plain = with(ready_sample(), "/next_redirect_pc_url", json!("http://127.0.0.1:1/bridge"));
-    let sandbox = Wire { plain_pages: true, ..wire() };
+    let sandbox = Wire::new(kakaopay_common::CID, true, Key::new(kakaopay_common::KEY));
     let read = sandbox.read_ready(&begin(), 200, plain.to_string().as_bytes());
     assert!(matches!(read.answered, Answered::Begun(_)), "{read:?}");
 }

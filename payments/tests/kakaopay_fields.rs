@@ -1,9 +1,12 @@
 //! What the Kakao Pay client sends, field by field, against the tables of the protocol: nothing that is not in
 //! a table is sent, nothing required is left out, every type and limit is kept.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use kakaopay_common::{begin, capture, look_up, refund};
 use serde_json::{Value, json};
 use son7shop_engine::{CustomerId, Won};
+use son7shop_payments::kakaopay::Key;
 use son7shop_payments::kakaopay::wire::{Wire, partner_user_id};
 
 mod kakaopay_common;
@@ -80,7 +83,7 @@ fn check(body: &[u8], table: Table) -> Value {
 }
 
 fn wire() -> Wire {
-    Wire { cid: kakaopay_common::CID.to_owned(), plain_pages: false }
+    Wire::new(kakaopay_common::CID, false, Key::new(kakaopay_common::KEY))
 }
 
 #[test]

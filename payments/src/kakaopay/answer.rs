@@ -80,8 +80,8 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Reads the body of an answer with this status.
-    pub(super) fn read(status: u16, body: &[u8]) -> Self {
+    /// Reads the body of an answer with this status. What of its words is `hidden` is cut out.
+    pub(super) fn read(status: u16, body: &[u8], hidden: &[&str]) -> Self {
         let fields = Fields::read(body).unwrap_or_else(|| Fields(Map::new()));
         let of_status = matches!(status, 401 | 403 | 404 | 429).then_some(-i64::from(status));
         let Some(number) = fields.error_code().or(of_status) else {
@@ -94,6 +94,10 @@ impl Failure {
             let _ = write!(words, " ({result}");
             let _ = fields.extra("method_result_message").map(|message| write!(words, ": {message}"));
             words.push(')');
+        }
+        // Before the text is cut: a piece of a secret would be left at its end.
+        for secret in hidden.iter().filter(|secret| !secret.is_empty()) {
+            words = words.replace(secret, "…");
         }
         Self { code: Some(number), class, words: line(&words) }
     }

@@ -4,5 +4,12 @@
 //! key: nothing here may make a call again by itself.
 
 mod answer;
+mod breaker;
+mod client;
 pub mod codes;
+mod returns;
+mod settings;
 pub mod wire;
+
+pub use client::KakaoPay;
+pub use settings::{Key, LIVE_BASE, PLATFORM_SECONDS, Profile, Settings, SettingsError, TEST_CID};

@@ -1,11 +1,12 @@
 //! Kakao Pay's current API as bytes: the bodies of its four calls, and what an answer says.
 //!
-//! Pure: no socket, no clock, no key. It must never send a field that stands in no table of the API, an id of
-//! a customer, or an amount that a browser brought; and never read an answer as certain that is about
-//! another payment.
+//! Pure: no socket, no clock. It must never send a field that stands in no table of the API, an id of
+//! a customer, or an amount that a browser brought; never read an answer as certain that is about another
+//! payment; and never pass on a secret that the gateway repeats in its words.
 
 use super::answer::{Failure, Fields, line};
 use super::codes::{Class, Says, status};
+use super::settings::Key;
 use crate::gateway::{BeginRequest, CaptureRequest, LookUpRequest, RefundRequest};
 use compact_str::{CompactString, format_compact};
 use serde::Serialize;
@@ -68,10 +69,18 @@ pub type Unfit = CompactString;
 /// The protocol, as one shop speaks it.
 #[derive(Debug, Clone)]
 pub struct Wire {
-    /// The shop's name at Kakao Pay.
-    pub cid: String,
-    /// Whether payment pages may be plain HTTP: with a sandbox only.
-    pub plain_pages: bool,
+    cid: String,
+    plain_pages: bool,
+    key: Key,
+}
+
+impl Wire {
+    /// The protocol for the shop `cid`. `plain_pages`: payment pages may be plain HTTP, with a sandbox only.
+    /// The key is here to be cut out of what the gateway says.
+    #[must_use]
+    pub fn new(cid: &str, plain_pages: bool, key: Key) -> Self {
+        Self { cid: cid.to_owned(), plain_pages, key }
+    }
 }
 
 #[derive(Serialize)]
@@ -189,7 +198,9 @@ impl Wire {
     #[must_use]
     pub fn read_ready(&self, request: &BeginRequest, status: u16, body: &[u8]) -> Read {
         if status != 200 {
-            let failure = Failure::read(status, body);
+            let returns = &request.returns;
+            let hidden = [self.key.expose(), &returns.approval, &returns.cancel, &returns.fail];
+            let failure = Failure::read(status, body, &hidden);
             let refused = (400..500).contains(&status);
             return failure.read_as(if refused { Answered::Refused } else { Answered::Unknown });
         }
@@ -221,7 +232,7 @@ impl Wire {
     #[must_use]
     pub fn read_approve(&self, request: &CaptureRequest, status: u16, body: &[u8]) -> Read {
         if status != 200 {
-            let failure = Failure::read(status, body);
+            let failure = Failure::read(status, body, &[self.key.expose(), request.proof.expose()]);
             let wrong_proof = (400..500).contains(&status) && failure.class == Class::WrongProof;
             return failure.read_as(if wrong_proof { Answered::WrongProof } else { Answered::Unknown });
         }
@@ -241,7 +252,7 @@ impl Wire {
     #[must_use]
     pub fn read_order(&self, request: &LookUpRequest, status: u16, body: &[u8]) -> Read {
         if status != 200 {
-            let failure = Failure::read(status, body);
+            let failure = Failure::read(status, body, &[self.key.expose()]);
             if (400..500).contains(&status) && failure.class == Class::NoSuchPayment {
                 return Answered::Stands(Standing::Unknown).into();
             }
@@ -259,7 +270,7 @@ impl Wire {
     #[must_use]
     pub fn read_cancel(&self, request: &RefundRequest, status: u16, body: &[u8]) -> Read {
         if status != 200 {
-            return Failure::read(status, body).read_as(Answered::Unknown);
+            return Failure::read(status, body, &[self.key.expose()]).read_as(Answered::Unknown);
         }
         let Some(fields) = Fields::read(body) else { return unreadable() };
         let payment = self.payment(&request.reference, request.order, &request.customer);
@@ -309,8 +320,8 @@ impl Payment {
 fn standing(fields: &Fields, now: Time) -> Result<Standing, &'static str> {
     let word = fields.text("status").ok_or("the answer has no status")?;
     let taken = || {
-        let total = fields.total("amount").ok_or("the answer has no amount.total")?;
-        Ok(captured(fields, total, fields.action("PAYMENT"), now))
+        let total = fields.total("amount").ok_or("the answer has no amount.total");
+        total.map(|total| captured(fields, total, fields.action("PAYMENT"), now))
     };
     Ok(match status(word) {
         Says::Pending => Standing::Pending,

@@ -1,6 +1,7 @@
 //! The one order that the tests of the Kakao Pay client pay, and its requests. No test may need another.
 
 #![allow(dead_code, reason = "each test file uses what it needs")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use son7shop_engine::payment::{GatewayRef, Proof};
 use son7shop_engine::{CustomerId, OrderId, PartitionId, Time, Won};
@@ -10,6 +11,7 @@ pub(crate) const ORDER: &str = "018bcfe5-6800-7123-8567-89abcdef0000";
 pub(crate) const CUSTOMER: &str = "kim@example";
 pub(crate) const TID: &str = "T66d2a1c0b9e8f7a6b5c";
 pub(crate) const PROOF: &str = "0a1b2c3d4e5f60718293";
+pub(crate) const KEY: &str = "DEV5ec7e75ec7e75ec7e7";
 pub(crate) const CID: &str = "TC0ONETIME";
 pub(crate) const AMOUNT: i64 = 1_100_000;
 /// 2023-11-14T22:13:20Z.
