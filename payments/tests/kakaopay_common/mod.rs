@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod toy;
+
 use son7shop_engine::payment::{GatewayRef, Proof};
 use son7shop_engine::{CustomerId, OrderId, PartitionId, Time, Won};
 use son7shop_payments::gateway::{BeginRequest, CaptureRequest, IdemKey, LookUpRequest, RefundRequest, ReturnUrls};
