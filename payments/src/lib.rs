@@ -5,5 +5,6 @@
 //! (`son7shop_engine::saga`). This crate must never keep an order's state, never take a lookup's
 //! place by a guess, and never print a key, a proof or a payment page's address.
 
+pub mod gateway;
 pub mod kakaopay;
 pub mod sandbox;
