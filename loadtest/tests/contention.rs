@@ -143,7 +143,7 @@ fn toy_shop(fault: Fault) -> SocketAddr {
     serve(move |asked| (fault != Fault::Dies || toy.sendings < 5).then(|| toy.answer(asked)))
 }
 
-/// 24 clients of 12 customers want 12 units, one each.
+/// 24 clients want 12 units, one each; with a limit they are those of 12 customers.
 fn contend(fault: Fault, limit: Option<u32>, repeat_keys: bool) -> Finding {
     let layout = Layout { clients: 24, customers: if limit.is_some() { 12 } else { 24 }, requests: 1, repeat_keys };
     let target = Target {
@@ -151,7 +151,9 @@ fn contend(fault: Fault, limit: Option<u32>, repeat_keys: bool) -> Finding {
         admin_token: "admin".to_owned(),
         customer_tokens: (0..24).map(|customer| format!("customer-{customer}")).collect(),
     };
-    run(&Scenario { layout, units: 12, per_customer_limit: limit }, &target, 2).unwrap()
+    // With 12 units everybody could have had one before anybody asked for a second.
+    let units = if fault == Fault::ForgetsTheLimit { 24 } else { 12 };
+    run(&Scenario { layout, units, per_customer_limit: limit }, &target, 2).unwrap()
 }
 
 #[test]
