@@ -96,10 +96,6 @@ impl Backend for Engine {
         self.way.promise()
     }
 
-    fn settings(&self) -> in_process::Settings {
-        super::settings(self.way)
-    }
-
     fn stock_up(&self, units: u64) -> anyhow::Result<()> {
         let product = self.product().next()?;
         let new =

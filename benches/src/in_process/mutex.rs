@@ -115,10 +115,6 @@ impl Backend for MutexShop {
         self.way.promise()
     }
 
-    fn settings(&self) -> Settings {
-        super::settings(self.way)
-    }
-
     fn stock_up(&self, units: u64) -> anyhow::Result<()> {
         let product = self.product().next()?;
         let sku = product.sku.clone();
