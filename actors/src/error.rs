@@ -1,5 +1,6 @@
 //! What can go wrong between a caller and an owner. A business "no" is a [`Refusal`].
 
+use son7shop_engine::payment::PaymentMethod;
 use son7shop_engine::{PartitionId, Refusal};
 
 /// Why a call has no answer of the kind it asked for.
@@ -31,6 +32,18 @@ pub enum ShopError {
         /// Which.
         partition: PartitionId,
     },
+    /// The shop is not paid in this way.
+    #[error("the shop takes no payments by {}", method.as_str())]
+    NoGateway {
+        /// How it was to be paid.
+        method: PaymentMethod,
+    },
+    /// The gateway would not begin the payment, or could not be reached; nothing was taken.
+    #[error("the gateway did not begin the payment; nothing was taken, and it can be tried again with another key")]
+    PaymentNotBegun,
+    /// The gateway has not answered yet.
+    #[error("the gateway has not answered yet; ask again with the same key")]
+    GatewaySilent,
     /// The database did not answer, or is too far behind to answer for.
     #[error("the database is unavailable: {0}")]
     DatabaseUnavailable(String),

@@ -50,10 +50,21 @@ pub(crate) struct Gate {
     pub(crate) news: Signal,
     /// Wakes the stock participant; raised only by events that ask other partitions.
     pub(crate) asks: Signal,
+    /// The last batch that changed a saga's step; wakes the participants.
+    steps: watch::Sender<Lsn>,
     /// The database has every event up to here.
     stored: AtomicU64,
     /// The stock participant is done with every event up to here.
     settled: AtomicU64,
+}
+
+/// What a batch has in it that somebody is to be woken for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct News {
+    /// It asks other partitions.
+    pub(crate) asks: bool,
+    /// It changes steps of sagas.
+    pub(crate) steps: bool,
 }
 
 /// Wakes one follower, if it sleeps.
@@ -98,6 +109,7 @@ impl Gate {
             committed: Mutex::new(committed),
             news: Signal::default(),
             asks: Signal::default(),
+            steps: watch::Sender::new(Lsn(0)),
             stored: AtomicU64::new(0),
             settled: AtomicU64::new(0),
         }
@@ -180,12 +192,20 @@ impl Gate {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn publish(&self, committed: Committed, asks: bool) {
+    pub(crate) fn publish(&self, committed: Committed, news: News) {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = committed;
         self.news.raise();
-        if asks {
+        if news.asks {
             self.asks.raise();
         }
+        if news.steps {
+            self.steps.send_replace(committed.position.lsn);
+        }
+    }
+
+    /// Tells of batches that change steps.
+    pub(crate) fn steps(&self) -> watch::Receiver<Lsn> {
+        self.steps.subscribe()
     }
 
     pub(crate) fn stored(&self) -> Lsn {

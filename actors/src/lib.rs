@@ -10,6 +10,9 @@
 //! │     ╰┄ owner (actix)           decides; on the arbiter that also serves HTTP
 //! ├── write-behind-N               carries N's committed events to the database
 //! ├── upkeep-N                     segments, snapshots, removal, forgetting
+//! ├── payment-N                    begins and captures payments, and asks where they stand
+//! ├── deadline-N                   ends attempts that nobody came back to
+//! ├── refund-N                     gives money back
 //! └── stock-N                      asks other partitions what N's events ask of them
 //!                                  (only where there are several partitions)
 //! ```
@@ -30,6 +33,9 @@ mod keys;
 mod lists;
 mod open;
 mod owner;
+mod participant;
+mod pay;
+mod payments;
 mod plane;
 mod recent;
 mod settings;
@@ -38,10 +44,13 @@ mod stock;
 mod supervisor;
 mod upkeep;
 mod verify;
+mod watched;
 mod write_behind;
 
 pub use error::{OpenError, ShopError};
 pub use lists::OrdersPage;
+pub use pay::StepsPage;
+pub use payments::{Payments, ReturnHandle};
 pub use settings::Settings;
 pub use shop::{Done, NewProduct, Readiness, Shop};
 pub use verify::{Verified, verify};

@@ -7,15 +7,16 @@ use crate::gate::Gate;
 use crate::keeper::{Keeper, Kept, Life};
 use crate::keys::KeyIndex;
 use crate::owner::Stop;
+use crate::participant::{self, SagaParticipant};
 use crate::plane::Plane;
 use crate::shop::{Inner, Readiness, Shop};
 use crate::stock::{self, StockParticipant};
 use crate::supervisor::{Ask, Child, Start, Supervisor};
 use crate::upkeep::Upkeep;
 use crate::write_behind::{self, WriteBehind};
-use crate::{OpenError, Settings};
+use crate::{OpenError, Payments, Settings};
 use ractor::{Actor, ActorRef};
-use son7shop_engine::PartitionId;
+use son7shop_engine::{Participant, PartitionId};
 use son7shop_persistence::journal::{
     DataFolder, Journal, MAX_PARTITIONS, OpenHints, PartitionFolder, Position, Progress, Recovered, Storage,
 };
@@ -55,6 +56,7 @@ impl Shop {
         let plane = Plane::start(recovered.len()).map_err(|error| OpenError::new("starting the arbiters", error))?;
         let keys = Arc::new(KeyIndex::new(folder.partitions()));
         let gates: Gates = recovered.iter().map(|found| new_gate(found, &positions, &settings)).collect();
+        let payments = Arc::new(settings.payments.clone());
         let mut children = Vec::new();
         let owned = recovered.into_iter().zip(folders).zip(gates.iter()).zip(plane.arbiters());
         for (((recovered, folder), gate), arbiter) in owned {
@@ -67,7 +69,7 @@ impl Shop {
                 life: Mutex::new(Life::Recovered(Box::new(recovered))),
                 preparer: Mutex::new(None),
             });
-            children.extend(children_of(&kept, &gates, &database));
+            children.extend(children_of(&kept, &gates, &database, &payments));
         }
         let (root, _) = Supervisor::spawn(None, Supervisor, children)
             .await
@@ -77,6 +79,7 @@ impl Shop {
                 gates,
                 keys,
                 database,
+                payments,
                 arbiters: plane.arbiters().to_vec(),
                 hold_millis: settings.hold_millis,
                 drawn: AtomicU64::new(rand::random()),
@@ -269,7 +272,7 @@ fn new_gate(recovered: &Recovered, positions: &[(PartitionId, Position)], settin
 }
 
 /// Who looks after one partition.
-fn children_of(kept: &Arc<Kept>, gates: &Gates, database: &Arc<Database>) -> Vec<Child> {
+fn children_of(kept: &Arc<Kept>, gates: &Gates, database: &Arc<Database>, payments: &Arc<Payments>) -> Vec<Child> {
     let partition = kept.gate.id();
     let several = gates.len() > 1;
     let keeper = Arc::clone(kept);
@@ -284,6 +287,12 @@ fn children_of(kept: &Arc<Kept>, gates: &Gates, database: &Arc<Database>) -> Vec
         child(format!("write-behind-{partition}"), || WriteBehind, move || write_behind.clone()),
         child(format!("upkeep-{partition}"), || Upkeep, move || (Arc::clone(&upkeep), several)),
     ];
+    for (name, part) in
+        [("payment", Participant::Payment), ("deadline", Participant::Deadline), ("refund", Participant::Refund)]
+    {
+        let args = participant::Args { home: Arc::clone(&kept.gate), part, payments: Arc::clone(payments) };
+        children.push(child(format!("{name}-{partition}"), || SagaParticipant, move || args.clone()));
+    }
     if several {
         let stock = stock::Args { home: Arc::clone(&kept.gate), gates: Arc::clone(gates), folder: kept.folder.clone() };
         children.push(child(format!("stock-{partition}"), || StockParticipant, move || stock.clone()));

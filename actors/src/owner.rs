@@ -13,14 +13,15 @@
 use crate::ShopError;
 use crate::clock;
 use crate::error::with_sources;
-use crate::gate::{Credit, Gate};
+use crate::gate::{Credit, Gate, News};
 use crate::keys::{KeyIndex, Running};
 use crate::recent::Recent;
+use crate::watched::Watched;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Histogram};
 use son7shop_engine::{
-    Answer, Command, CustomerId, Decision, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView, Record,
-    Refusal, Sku, Time, basket,
+    Answer, Command, CustomerId, Decision, DueStep, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView,
+    Record, Refusal, Requester, SagaFigures, Sku, Step, StepRef, StepState, Time, Timeline, basket,
 };
 use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
 use std::collections::HashMap;
@@ -46,6 +47,8 @@ const BEGIN_BYTES: u64 = 192;
 /// The most bytes of a line in an event: the sku, then quantity, price and sale. A partition
 /// that is named costs less.
 const LINE_BYTES: u64 = Sku::MAX as u64 + 24;
+/// The same of all events of one attempt or refund, a step being retried until it is parked included.
+const STEP_BYTES: u64 = 6 * 1024;
 
 /// What a caller gets: an outcome, or why there is none.
 pub(crate) type Reply = Result<Outcome, ShopError>;
@@ -151,8 +154,9 @@ pub(crate) struct Owner {
     reads: Vec<Read>,
     /// Callers whose baskets wait for other partitions.
     baskets: HashMap<OrderId, Caller>,
-    /// Whether the open batch has an event that asks other partitions.
-    asks: bool,
+    /// Whom to wake once the open batch is on disk.
+    news: News,
+    watched: Watched,
     recent: Recent,
     meters: Meters,
     /// Last: what the owner had open is closed before the keeper hears of its end.
@@ -165,7 +169,8 @@ struct Batch<'a> {
     recent: &'a mut Recent,
     baskets: &'a mut HashMap<OrderId, Caller>,
     waiting: &'a mut Vec<(Caller, Reply)>,
-    asks: &'a mut bool,
+    news: &'a mut News,
+    watched: &'a mut Watched,
 }
 
 struct Meters {
@@ -192,7 +197,8 @@ impl Owner {
             waiting: Vec::new(),
             reads: Vec::new(),
             baskets: HashMap::new(),
-            asks: false,
+            news: News::default(),
+            watched: Watched::default(),
             recent,
             meters,
             last_breath: LastBreath { end: End::Panicked, tell: ended },
@@ -209,6 +215,33 @@ impl Owner {
 
     pub(crate) fn order(&self, id: OrderId) -> Option<OrderView> {
         self.partition.order(id)
+    }
+
+    pub(crate) fn due_after(&self, seen: Lsn, limit: usize) -> Vec<DueStep> {
+        self.partition.due_after(seen, limit)
+    }
+
+    pub(crate) fn step_view(&self, order: OrderId, step: StepRef) -> Option<Step> {
+        self.partition.step_view(order, step)
+    }
+
+    pub(crate) fn saga_figures(&self) -> SagaFigures {
+        self.partition.saga_figures()
+    }
+
+    pub(crate) fn timeline(&self, order: OrderId, by: &Requester) -> Option<Timeline> {
+        self.partition.timeline(order, by)
+    }
+
+    /// Up to `limit` open steps in one of `states` after `after`, the oldest first.
+    pub(crate) fn steps_in(&self, states: &[StepState], after: Lsn, limit: usize) -> Vec<Step> {
+        let steps = self.partition.open_step_views(after);
+        steps.filter(|step| states.contains(&step.state)).take(limit).collect()
+    }
+
+    /// Tells whoever listens when `order` has changed on disk.
+    pub(crate) fn watch(&self, order: OrderId) -> watch::Receiver<()> {
+        self.watched.watch(order)
     }
 
     pub(crate) fn is_opening(&self, id: OrderId) -> bool {
@@ -242,8 +275,8 @@ impl Owner {
 
     /// The partition, and where what happens to it goes.
     fn batch(&mut self) -> (&mut Partition, Batch<'_>) {
-        let Self { partition, journal, recent, baskets, waiting, asks, .. } = self;
-        (partition, Batch { journal, recent, baskets, waiting, asks })
+        let Self { partition, journal, recent, baskets, waiting, news, watched, .. } = self;
+        (partition, Batch { journal, recent, baskets, waiting, news, watched })
     }
 
     fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller, bar }: Decide) {
@@ -327,7 +360,8 @@ impl Owner {
             let (partition, segment) = (self.gate.id().0, committed.segment);
             tracing::warn!(partition, segment, events, took_ms = took.as_millis(), "slow commit");
         }
-        self.gate.publish(committed, std::mem::take(&mut self.asks));
+        self.gate.publish(committed, std::mem::take(&mut self.news));
+        self.watched.tell();
         self.meters.syncs.increment(1);
         self.meters.events.increment(events as u64);
         self.meters.batch.record(events as f64);
@@ -343,7 +377,9 @@ impl Owner {
         let ends = holds * (EVENT_OVERHEAD_BYTES + END_BYTES);
         // The new lines come twice: when they begin to be held, and when that ends.
         let lines = (self.partition.open_lines() + 2 * lines) as u64;
-        self.journal.room(EVENT_OVERHEAD_BYTES + BEGIN_BYTES + ends + lines * LINE_BYTES)
+        let steps = self.partition.open_steps() as u64 + u64::from(opens_step(command));
+        let all = BEGIN_BYTES + ends + lines * LINE_BYTES + steps * STEP_BYTES;
+        self.journal.room(EVENT_OVERHEAD_BYTES + all)
     }
 
     /// Whether `command` would be accepted now: a repeat and a refusal need no room, and
@@ -387,7 +423,7 @@ impl Actor for Owner {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.gate.publish(self.journal.committed(), true);
+        self.gate.publish(self.journal.committed(), News { asks: true, steps: true });
         self.open(ctx);
     }
 }
@@ -434,7 +470,9 @@ impl Batch<'_> {
     #[inline]
     fn take(&mut self, record: &Record, command: &Command) {
         let lsn = self.journal.append(record);
-        *self.asks |= !basket::asks(&record.event).is_empty();
+        self.news.asks |= !basket::asks(&record.event).is_empty();
+        self.news.steps |= record.event.pays().is_some();
+        self.watched.take(&record.event);
         self.recent.take(lsn, &record.event);
         if let Event::OrderRefused(ended) = &record.event
             && let Some(caller) = self.baskets.remove(&ended.id)
@@ -470,9 +508,15 @@ fn lines_of(command: &Command) -> Option<usize> {
             Some(place.parts.iter().fold(place.lines.len(), |lines, part| lines + 1 + part.lines.len()))
         }
         Command::HoldPart(part) => Some(part.lines.len()),
+        Command::StartPayment { .. } => Some(0),
+        Command::RequestRefund { refund, .. } => Some(refund.lines.len()),
         Command::AcceptParts { parts, .. } => Some(parts.iter().map(|(_, lines)| 1 + lines.len()).sum()),
         _ => None,
     }
+}
+
+const fn opens_step(command: &Command) -> bool {
+    matches!(command, Command::StartPayment { .. } | Command::RequestRefund { .. })
 }
 
 #[cfg(test)]

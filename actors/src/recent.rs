@@ -31,7 +31,7 @@ impl Recent {
 
     /// Keeps `event`, if it changes an order's row in a list.
     pub(crate) fn take(&mut self, lsn: Lsn, event: &Event) {
-        let Some(id) = order_of(event) else { return };
+        let Some(id) = event.changes_order() else { return };
         if self.events.len() >= RECENT_MAX
             && let Some((dropped, _)) = self.events.pop_front()
         {
@@ -45,16 +45,5 @@ impl Recent {
         while self.events.front().is_some_and(|(lsn, _)| *lsn <= stored) {
             self.events.pop_front();
         }
-    }
-}
-
-/// The order whose row in a list `event` changes.
-fn order_of(event: &Event) -> Option<OrderId> {
-    match event {
-        Event::OrderPlaced { id, .. } | Event::BasketPlaced { id, .. } => Some(*id),
-        Event::OrderConfirmed(ended) | Event::OrderExpired(ended) | Event::OrderCancelled { ended, .. } => {
-            Some(ended.id)
-        }
-        _ => None,
     }
 }

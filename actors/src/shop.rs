@@ -5,7 +5,7 @@ use crate::database::Database;
 use crate::gate::Gate;
 use crate::keys::KeyIndex;
 use crate::owner::{Caller, Reply};
-use crate::{ShopError, clock};
+use crate::{Payments, ShopError, clock};
 use actix::ArbiterHandle;
 use compact_str::CompactString;
 use son7shop_engine::{
@@ -61,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) gates: Gates,
     pub(crate) keys: Arc<KeyIndex>,
     pub(crate) database: Arc<Database>,
+    pub(crate) payments: Arc<Payments>,
     pub(crate) arbiters: Vec<ArbiterHandle>,
     pub(crate) hold_millis: i64,
     /// Order ids drawn, from a random start.
@@ -264,7 +265,7 @@ impl Shop {
     }
 
     /// The gate of an order's home; an id that names no partition names no order.
-    fn home(&self, order: OrderId) -> Result<&Arc<Gate>, ShopError> {
+    pub(crate) fn home(&self, order: OrderId) -> Result<&Arc<Gate>, ShopError> {
         calls::gate(&self.inner.gates, order.home()).ok_or_else(|| Refusal::UnknownOrder { order }.into())
     }
 }

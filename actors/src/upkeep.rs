@@ -125,6 +125,7 @@ impl State {
         // First: the owner may need the segment soon.
         self.prepare().await;
         self.tidy(committed).await;
+        self.tell_sagas().await;
         self.round += 1;
         if self.round.is_multiple_of(FORGET_ROUNDS) {
             self.forget().await;
@@ -172,6 +173,18 @@ impl State {
     /// Everybody who follows the journal has every event up to here.
     fn followed(&self) -> Lsn {
         followed(&self.kept.gate, self.asks_others)
+    }
+
+    /// How the sagas are doing, for operators.
+    #[expect(clippy::cast_precision_loss, reason = "gauges")]
+    async fn tell_sagas(&self) {
+        let Ok(figures) = calls::read(&self.kept.gate, crate::owner::Owner::saga_figures).await else { return };
+        let partition = || self.kept.gate.id().to_string();
+        let age = figures.oldest.map_or(0, |since| clock::now().0.saturating_sub(since.0));
+        metrics::gauge!("son7_saga_steps_open", "partition" => partition()).set(figures.open as f64);
+        metrics::gauge!("son7_saga_steps_at_work", "partition" => partition()).set(figures.at_work as f64);
+        metrics::gauge!("son7_saga_steps_parked", "partition" => partition()).set(figures.parked as f64);
+        metrics::gauge!("son7_saga_oldest_open_seconds", "partition" => partition()).set(age as f64 / 1e3);
     }
 
     /// Asks the owner to forget, a piece at a time, until nothing is old enough.

@@ -343,6 +343,44 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The order that this shows anew: its row, its payments or its timeline.
+    #[must_use]
+    pub fn changes_order(&self) -> Option<OrderId> {
+        match self {
+            Self::OrderPlaced { id, .. } | Self::BasketPlaced { id, .. } => Some(*id),
+            Self::OrderConfirmed(ended) | Self::OrderExpired(ended) | Self::OrderCancelled { ended, .. } => {
+                Some(ended.id)
+            }
+            _ => self.pays(),
+        }
+    }
+
+    /// The order whose saga of paying this is a part of.
+    #[must_use]
+    pub fn pays(&self) -> Option<OrderId> {
+        match self {
+            Self::PaymentStarted { order, .. }
+            | Self::PaymentReady { order, .. }
+            | Self::PaymentAuthorised { order, .. }
+            | Self::PaymentHinted { order, .. }
+            | Self::ProofRejected { order, .. }
+            | Self::PaymentCapturedLate { order, .. }
+            | Self::PaymentEnded { order, .. }
+            | Self::PaymentLooked { order, .. }
+            | Self::StepTried { order, .. }
+            | Self::StepRetried { order, .. }
+            | Self::RefundRequested { order, .. }
+            | Self::RefundSized { order, .. }
+            | Self::RefundDone { order, .. }
+            | Self::RefundRefused { order, .. }
+            | Self::OperatorActed { order, .. } => Some(*order),
+            Self::PaymentCaptured { ended, .. } => Some(ended.id),
+            _ => None,
+        }
+    }
+}
+
 /// Units by product; most orders have one line, so room for it is kept inline.
 pub type Lines = SmallVec<[LineRequest; 1]>;
 

@@ -37,11 +37,11 @@ pub use event::{Ended, Event, Lines, Record, Role};
 pub use ids::{CustomerId, IdError, OrderId, PartitionId, RequestKey, Sku};
 pub use money::{CURRENCY, Won};
 pub use order::{OrderStatus, OrderView, PartStatus, PricedLine, PricedLines};
-pub use partition::{Answer, Decision, ImageBeforePayments, Outcome, Partition, PartitionImage, Timeline};
+pub use partition::{Answer, Decision, ImageBeforePayments, Outcome, Partition, PartitionImage, SagaFigures, Timeline};
 pub use product::{MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, ProductView, SaleTerms, Stock};
 pub use refusal::Refusal;
 pub use routing::{Basket, partition_of};
-pub use step::{Call, Participant, RefundWork, Step, StepClass, StepRef, StepState, Work};
+pub use step::{Call, DueStep, Participant, RefundWork, Step, StepClass, StepRef, StepState, Work};
 pub use time::Time;
 
 /// The position of an event in its partition's journal; the first event has LSN 1,

@@ -57,7 +57,7 @@ impl Call {
 }
 
 /// Who plays a part in the saga.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Participant {
     /// Begins and captures payments, and asks where they stand.
     Payment,
@@ -174,6 +174,23 @@ pub struct Step {
     pub work: Work,
 }
 
+/// An open step as short as can be: enough to know when whose call is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueStep {
+    /// When the call is due; [`Time::NEVER`] while it is parked.
+    pub due_at: Time,
+    /// The event that opened or last changed it.
+    pub lsn: Lsn,
+    /// The order.
+    pub order: OrderId,
+    /// Which step of it.
+    pub step: StepRef,
+    /// Whose part it is.
+    pub part: Participant,
+    /// Whether the call is to begin a payment, for which a shopper waits and nothing is owed.
+    pub begins: bool,
+}
+
 /// What a step is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
@@ -189,6 +206,10 @@ pub struct Work {
     pub item: CompactString,
     /// Units over all lines.
     pub units: u64,
+    /// The order's deadline.
+    pub deadline: Time,
+    /// The gateway's name of the capture, once there is one; empty before.
+    pub receipt: CompactString,
     /// The gateway's name of the attempt, once it was begun.
     pub reference: Option<GatewayRef>,
     /// When the gateway forgets the attempt; [`Time::NEVER`] before it was begun.
@@ -211,15 +232,19 @@ pub struct RefundWork {
     pub reason: CompactString,
 }
 
+pub(crate) const fn participant(step: StepRef, call: Call) -> Participant {
+    match (step, call) {
+        (StepRef::Refund(_), _) => Participant::Refund,
+        (StepRef::Attempt(_), Call::Lapse) => Participant::Deadline,
+        (StepRef::Attempt(_), _) => Participant::Payment,
+    }
+}
+
 impl Step {
     /// Whose part it is.
     #[must_use]
     pub const fn participant(&self) -> Participant {
-        match (self.step, self.call) {
-            (StepRef::Refund(_), _) => Participant::Refund,
-            (StepRef::Attempt(_), Call::Lapse) => Participant::Deadline,
-            (StepRef::Attempt(_), _) => Participant::Payment,
-        }
+        participant(self.step, self.call)
     }
 
     /// What may be done if it does not succeed.

@@ -103,7 +103,7 @@ impl PartitionImage {
             partition.insert_part(id, part);
         }
         for (id, payment) in self.payments {
-            partition.steps.extend(payment.steps().map(|(step, open)| (open.lsn, id, step)));
+            payment.steps().for_each(|(step, open)| partition.index_step(id, step, open));
             partition.payments.insert(id, payment);
         }
         for used in self.keys {

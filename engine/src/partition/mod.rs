@@ -25,7 +25,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 pub use image::{ImageBeforePayments, PartitionImage};
-pub use sagas::Timeline;
+pub use sagas::{SagaFigures, Timeline};
 
 /// What an accepted or repeated command is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +137,10 @@ pub struct Partition {
     payments: BTreeMap<OrderId, Box<Payment>>,
     /// The open steps of sagas, by the event that opened or last changed them.
     steps: BTreeSet<(Lsn, OrderId, StepRef)>,
+    /// Those that wait for no shopper, by when they were opened.
+    at_work: BTreeSet<(Time, OrderId, StepRef)>,
+    /// How many of them are parked.
+    parked: usize,
     /// The refunds with which units of parts went back for sale.
     restocked: BTreeSet<(OrderId, u32)>,
     /// Orders that hold units, by deadline. One that ended early stays in until it comes
@@ -173,6 +177,8 @@ impl Partition {
             refused: Map::with_hasher(hasher(seed)),
             payments: BTreeMap::new(),
             steps: BTreeSet::new(),
+            at_work: BTreeSet::new(),
+            parked: 0,
             restocked: BTreeSet::new(),
             deadlines: BinaryHeap::new(),
             ended: VecDeque::new(),

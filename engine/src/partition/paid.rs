@@ -22,7 +22,7 @@ impl Partition {
         self.tell(event);
         let fits = self.apply_payment(event);
         let effect_was_told = matches!(event, Event::OperatorActed { .. });
-        if let Some(id) = order_of(event).filter(|_| !effect_was_told) {
+        if let Some(id) = event.pays().filter(|_| !effect_was_told) {
             self.over(id);
         }
         fits
@@ -418,13 +418,23 @@ impl Partition {
 
     fn put_step(&mut self, id: OrderId, step: StepRef, open: Option<OpenStep>) {
         let Some(kept) = self.payments.get_mut(&id).and_then(|payment| payment.step_mut(step)) else { return };
-        if let Some(before) = kept {
+        let before = std::mem::replace(kept, open.clone());
+        if let Some(before) = before {
             self.steps.remove(&(before.lsn, id, step));
+            self.at_work.remove(&(before.since, id, step));
+            self.parked -= usize::from(before.parked);
         }
-        if let Some(open) = &open {
-            self.steps.insert((open.lsn, id, step));
+        if let Some(open) = open {
+            self.index_step(id, step, &open);
         }
-        *kept = open;
+    }
+
+    pub(super) fn index_step(&mut self, id: OrderId, step: StepRef, open: &OpenStep) {
+        self.steps.insert((open.lsn, id, step));
+        if open.call != Call::Lapse {
+            self.at_work.insert((open.since, id, step));
+        }
+        self.parked += usize::from(open.parked);
     }
 
     /// An order that ended, and whose saga has, may be forgotten some time later.
@@ -438,7 +448,7 @@ impl Partition {
     }
 
     fn tell(&mut self, event: &Event) {
-        let Some(id) = order_of(event) else { return };
+        let Some(id) = event.pays() else { return };
         let Some((what, step, answer, next_at)) = told(event) else { return };
         let entry = Entry { lsn: self.lsn, at: self.time, what, step, answer, next_at };
         if matches!(event, Event::PaymentStarted { .. }) || self.payments.contains_key(&id) {
@@ -451,29 +461,6 @@ fn take_back(product: &mut crate::product::Product, quantity: u32) -> bool {
     let sold = product.stock.sold.checked_sub(u64::from(quantity));
     product.stock.sold = sold.unwrap_or(product.stock.sold);
     sold.is_some()
-}
-
-/// The order whose paying `event` is about.
-pub(super) fn order_of(event: &Event) -> Option<OrderId> {
-    match event {
-        Event::PaymentStarted { order, .. }
-        | Event::PaymentReady { order, .. }
-        | Event::PaymentAuthorised { order, .. }
-        | Event::PaymentHinted { order, .. }
-        | Event::ProofRejected { order, .. }
-        | Event::PaymentCapturedLate { order, .. }
-        | Event::PaymentEnded { order, .. }
-        | Event::PaymentLooked { order, .. }
-        | Event::StepTried { order, .. }
-        | Event::StepRetried { order, .. }
-        | Event::RefundRequested { order, .. }
-        | Event::RefundSized { order, .. }
-        | Event::RefundDone { order, .. }
-        | Event::RefundRefused { order, .. }
-        | Event::OperatorActed { order, .. } => Some(*order),
-        Event::PaymentCaptured { ended, .. } => Some(ended.id),
-        _ => None,
-    }
 }
 
 type Told = (Happened, Option<StepRef>, CompactString, Option<Time>);

@@ -7,7 +7,8 @@ use crate::attempt::{Entry, Happened, PaymentView};
 use crate::command::Requester;
 use crate::ids::OrderId;
 use crate::order::{Line, Order, OrderStatus};
-use crate::step::{RefundWork, Step, StepRef, Work};
+use crate::step::{self, Call, DueStep, RefundWork, Step, StepRef, Work};
+use crate::time::Time;
 use compact_str::CompactString;
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -22,6 +23,19 @@ pub struct Timeline {
     pub more: bool,
 }
 
+/// How the sagas of a partition are doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SagaFigures {
+    /// Open steps.
+    pub open: usize,
+    /// Those of them that do not wait for a shopper.
+    pub at_work: usize,
+    /// Those of them that wait for an operator.
+    pub parked: usize,
+    /// When the oldest was opened that does not wait for a shopper.
+    pub oldest: Option<Time>,
+}
+
 impl Partition {
     /// Up to `limit` open steps that were opened or changed after `seen`, the oldest first.
     pub fn steps_after(&self, seen: Lsn, limit: usize) -> Vec<Step> {
@@ -31,10 +45,30 @@ impl Partition {
         found.take(limit).filter_map(|(_, id, step)| self.step_view(*id, *step)).collect()
     }
 
+    /// The same, as short as can be.
+    pub fn due_after(&self, seen: Lsn, limit: usize) -> Vec<DueStep> {
+        let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
+        let found = self.steps.range((Excluded(after), Unbounded)).take(limit);
+        let due = found.filter_map(|&(lsn, order, step)| {
+            let open = self.payments.get(&order)?.step(step)?;
+            let due_at = if open.parked { Time::NEVER } else { open.due_at };
+            let begins = open.call == Call::Begin;
+            Some(DueStep { due_at, lsn, order, step, part: step::participant(step, open.call), begins })
+        });
+        due.collect()
+    }
+
     /// How many steps are open.
     #[must_use]
     pub fn open_steps(&self) -> usize {
         self.steps.len()
+    }
+
+    /// How sagas are doing.
+    #[must_use]
+    pub fn saga_figures(&self) -> SagaFigures {
+        let oldest = self.at_work.first().map(|(since, ..)| *since);
+        SagaFigures { open: self.steps.len(), at_work: self.at_work.len(), parked: self.parked, oldest }
     }
 
     /// The step, if it is open.
@@ -73,6 +107,11 @@ impl Partition {
                 amount: attempt.amount,
                 nonce: attempt.nonce,
                 item,
+                deadline: order.deadline,
+                receipt: attempt
+                    .captured
+                    .as_ref()
+                    .map_or(CompactString::default(), |captured| captured.receipt.clone()),
                 units: lines.iter().map(|line| u64::from(line.quantity)).sum(),
                 reference: attempt.reference.clone(),
                 expires_at: attempt.expires_at,
@@ -83,9 +122,10 @@ impl Partition {
         })
     }
 
-    /// Every open step that is nobody's but an operator's or the clock's business: oldest first.
-    pub fn open_step_views(&self) -> impl Iterator<Item = Step> {
-        self.steps.iter().filter_map(|(_, id, step)| self.step_view(*id, *step))
+    /// Every open step that was opened or changed after `after`, the oldest first.
+    pub fn open_step_views(&self, after: Lsn) -> impl Iterator<Item = Step> {
+        let after = (after, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
+        self.steps.range((Excluded(after), Unbounded)).filter_map(|(_, id, step)| self.step_view(*id, *step))
     }
 
     /// What happened to the order so far, and what is due.

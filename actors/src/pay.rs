@@ -1,0 +1,196 @@
+//! Verbs about paying: start, return, refund, timeline, and what operators do.
+
+use crate::calls::{decide, read};
+use crate::owner::Reply;
+use crate::shop::{Done, Shop};
+use crate::{Payments, ReturnHandle, ShopError};
+use compact_str::CompactString;
+use son7shop_engine::payment::{Nonce, PaymentMethod, Proof, Why};
+use son7shop_engine::{
+    Act, Answer, AttemptStatus, Command, CustomerId, Lsn, OrderId, OrderStatus, OrderView, Outcome, PartitionId,
+    RefundRequest, Refusal, RequestKey, Requester, Step, StepRef, StepState, Timeline,
+};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How long a caller waits for the gateway to begin: longer than a gateway may take to answer.
+const BEGIN_WAIT: Duration = Duration::from_secs(20);
+/// The pause before an order is watched again whose owner was rebuilt.
+const REBUILT: Duration = Duration::from_millis(100);
+
+/// An open step, and where the list of them goes on.
+#[derive(Debug, Clone)]
+pub struct StepsPage {
+    /// By partition, the oldest first.
+    pub steps: Vec<Step>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<(PartitionId, Lsn)>,
+}
+
+impl Shop {
+    /// How the shop is paid.
+    #[must_use]
+    pub fn payments(&self) -> &Payments {
+        &self.inner.payments
+    }
+
+    /// Starts an attempt at paying an order, and waits until the gateway has begun it: the number of
+    /// the attempt, and the order as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ShopError::PaymentNotBegun`]: the gateway would not; another key may be tried.
+    /// [`ShopError::GatewaySilent`]: it has not answered yet; ask again with the same key.
+    pub async fn start_payment(
+        &self,
+        order: OrderId,
+        by: Requester,
+        method: PaymentMethod,
+        key: RequestKey,
+    ) -> Result<Done<(OrderView, u32)>, ShopError> {
+        if self.inner.payments.gateway(method).is_none() {
+            return Err(ShopError::NoGateway { method });
+        }
+        let nonce = Nonce(rand::random());
+        let command = Command::StartPayment { order, by: by.clone(), method, key, nonce };
+        let Done { value: number, repeated } = self.begun(order, &by, command).await?;
+        let begun = |view: &OrderView| {
+            let attempt = view.payment.as_ref()?.attempts.get(number as usize - 1)?;
+            (attempt.status != AttemptStatus::Preparing).then_some(attempt.status)
+        };
+        match self.until(order, Requester::Admin, BEGIN_WAIT, begun).await? {
+            (_, None) => Err(ShopError::GatewaySilent),
+            (_, Some(AttemptStatus::Ended(Why::NotBegun))) => Err(ShopError::PaymentNotBegun),
+            (view, Some(_)) => Ok(Done { value: (view, number), repeated }),
+        }
+    }
+
+    /// Reports that somebody came to an attempt's return address; with a proof, that they brought one.
+    /// A hint and no more: what follows, the gateway says.
+    pub async fn report_return(&self, handle: ReturnHandle, proof: Option<Proof>) -> Result<(), ShopError> {
+        let ReturnHandle { order, attempt, nonce } = handle;
+        done_with(decide(self.home(order)?, Command::ReportReturn { order, attempt, nonce, proof }).await)
+    }
+
+    /// Waits until nothing is under way with the order's payment, at most for `wait`: the order as it is then.
+    pub async fn settled_order(&self, order: OrderId, wait: Duration) -> Result<OrderView, ShopError> {
+        let settled = |view: &OrderView| (!is_under_way(view)).then_some(());
+        self.until(order, Requester::Admin, wait, settled).await.map(|(view, _)| view)
+    }
+
+    /// Asks for money to be given back: the number of the refund, and the order as it is then.
+    pub async fn request_refund(
+        &self,
+        order: OrderId,
+        refund: RefundRequest,
+    ) -> Result<Done<(OrderView, u32)>, ShopError> {
+        let command = Command::RequestRefund { order, refund: Box::new(refund) };
+        let Done { value: number, repeated } = self.begun(order, &Requester::Admin, command).await?;
+        let view = self.order(order, Requester::Admin).await?;
+        Ok(Done { value: (view, number), repeated })
+    }
+
+    /// What happened to the order so far, and what is due.
+    pub async fn timeline(&self, order: OrderId, by: Requester) -> Result<Timeline, ShopError> {
+        let found = read(self.home(order)?, move |owner| owner.timeline(order, &by)).await?;
+        found.ok_or_else(|| Refusal::UnknownOrder { order }.into())
+    }
+
+    /// Tells when the order has changed. Ends when its owner does: then it is asked for again.
+    pub async fn watch_order(&self, order: OrderId) -> Result<watch::Receiver<()>, ShopError> {
+        read(self.home(order)?, move |owner| owner.watch(order)).await
+    }
+
+    /// Up to `limit` open steps in one of `states`.
+    pub async fn steps(
+        &self,
+        states: Vec<StepState>,
+        after: Option<(PartitionId, Lsn)>,
+        limit: usize,
+    ) -> Result<StepsPage, ShopError> {
+        let (first, mut seen) = after.unwrap_or((PartitionId(0), Lsn(0)));
+        let mut steps = Vec::new();
+        for partition in first.0..self.partitions() {
+            let (states, left) = (states.clone(), limit + 1 - steps.len());
+            let found = read(self.gate(PartitionId(partition))?, move |owner| owner.steps_in(&states, seen, left));
+            steps.extend(found.await?);
+            seen = Lsn(0);
+            if steps.len() > limit {
+                break;
+            }
+        }
+        let more = steps.len() > limit;
+        steps.truncate(limit);
+        let next = steps.last().filter(|_| more).map(|step: &Step| (step.order.home(), step.lsn));
+        Ok(StepsPage { steps, next })
+    }
+
+    /// Does what an operator wants about a step; the order as it is then.
+    pub async fn operate(
+        &self,
+        order: OrderId,
+        step: StepRef,
+        act: Act,
+        by: CustomerId,
+        reason: CompactString,
+    ) -> Result<OrderView, ShopError> {
+        done_with(decide(self.home(order)?, Command::Operate { order, step, act, by, reason }).await)?;
+        self.order(order, Requester::Admin).await
+    }
+
+    /// The number that `command` led to.
+    async fn begun(&self, order: OrderId, by: &Requester, command: Command) -> Result<Done<u32>, ShopError> {
+        match decide(self.home(order)?, command).await? {
+            Outcome::Accepted(Answer::Number(value)) => Ok(Done { value, repeated: false }),
+            Outcome::Repeated(Answer::Number(value)) => Ok(Done { value, repeated: true }),
+            // The owner may have forgotten it: then it ended long ago.
+            Outcome::Refused(Refusal::UnknownOrder { .. }) => {
+                let status = self.order(order, by.clone()).await?.status;
+                Err(Refusal::WrongState { status }.into())
+            }
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            // An answer of another kind would be an owner's defect: its outcome is not known here.
+            Outcome::Accepted(_) | Outcome::Repeated(_) => Err(ShopError::OutcomeUnknown),
+        }
+    }
+
+    /// Waits until `seen` sees something in the order, at most for `wait`.
+    async fn until<T>(
+        &self,
+        order: OrderId,
+        by: Requester,
+        wait: Duration,
+        seen: impl Fn(&OrderView) -> Option<T>,
+    ) -> Result<(OrderView, Option<T>), ShopError> {
+        let by_then = Instant::now() + wait;
+        loop {
+            let mut changes = self.watch_order(order).await?;
+            loop {
+                let view = self.order(order, by.clone()).await?;
+                let left = by_then.saturating_duration_since(Instant::now());
+                match seen(&view) {
+                    None if !left.is_zero() => {}
+                    found => return Ok((view, found)),
+                }
+                if let Ok(Err(_)) = tokio::time::timeout(left, changes.changed()).await {
+                    break;
+                }
+            }
+            tokio::time::sleep(REBUILT).await;
+        }
+    }
+}
+
+/// Whether somebody is at work on the order's payment: not the shopper.
+fn is_under_way(view: &OrderView) -> bool {
+    let newest = view.payment.as_ref().and_then(|payment| payment.attempts.last());
+    let preparing = newest.is_some_and(|attempt| attempt.status == AttemptStatus::Preparing);
+    view.status == OrderStatus::Approving || preparing
+}
+
+fn done_with(reply: Reply) -> Result<(), ShopError> {
+    match reply? {
+        Outcome::Accepted(_) | Outcome::Repeated(_) => Ok(()),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+    }
+}
