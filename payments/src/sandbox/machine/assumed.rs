@@ -14,6 +14,8 @@
 //! | the daily quota | none; `http_429` plays it |
 //! | fields of the answer to `cancel` | those of `order` but `payment_action_details` |
 //! | times that have not come | `null` |
+//! | a body that is not said to be JSON | -2, as if it were none |
+//! | what is asked by another method than `POST` | -404, like a wrong address |
 
 use super::words::Status;
 use son7shop_engine::Won;

@@ -45,6 +45,12 @@ impl Reply {
         self.json()?.get("error_code")?.as_i64()
     }
 
+    /// What is answered where there is no endpoint.
+    #[must_use]
+    pub fn no_such_api() -> Self {
+        Refusal::code(-404).reply()
+    }
+
     /// Half of the body, of which all is announced.
     pub(super) fn truncated(mut self) -> Self {
         self.body.truncate(self.body.len() / 2);
