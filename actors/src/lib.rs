@@ -10,8 +10,10 @@
 //! │     ╰┄ owner (actix)           decides; on the arbiter that also serves HTTP
 //! ├── write-behind-N               carries N's committed events to the database
 //! ├── upkeep-N                     segments, snapshots, removal, forgetting
-//! └── stock-N                      asks other partitions what N's events ask of them
-//!                                  (only where there are several partitions)
+//! ├── stock-N                      asks other partitions what N's events ask of them
+//! │                                (only where there are several partitions)
+//! ├── notification-N               puts what N's events tell other software into its queues
+//! └── webhooks                     sends what waits in them
 //! ```
 //!
 //! Nothing of ractor stands between an order and its answer. An owner waits for nothing
@@ -38,6 +40,7 @@ mod stock;
 mod supervisor;
 mod upkeep;
 mod verify;
+pub mod webhooks;
 mod write_behind;
 
 pub use error::{OpenError, ShopError};

@@ -1,5 +1,6 @@
 //! What a shop is opened with. Plain values: where they come from is the binary's business.
 
+use crate::webhooks::WebhookSettings;
 use son7shop_persistence::journal::FolderOptions;
 use std::path::PathBuf;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub journal_limit_bytes: u64,
     /// A journal segment's size, in bytes.
     pub segment_bytes: u64,
+    /// How other software is told of what happens.
+    pub webhooks: WebhookSettings,
 }
 
 impl Default for Settings {
@@ -33,6 +36,7 @@ impl Default for Settings {
             orders_max: 8192,
             journal_limit_bytes: 8 << 30,
             segment_bytes: 64 << 20,
+            webhooks: WebhookSettings::default(),
         }
     }
 }
