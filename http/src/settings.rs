@@ -4,6 +4,7 @@
 
 use clap::Args;
 use serde::Deserialize;
+use son7shop_actors::webhooks::WebhookSettings;
 use son7shop_persistence::journal::LIMIT_SEGMENTS_MIN;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,9 @@ pub struct Flags {
     /// Seconds that stopping may take [default: 20]
     #[arg(long, env = "SON7_STOP_SECONDS", global = true, value_name = "SECONDS")]
     pub stop_seconds: Option<u32>,
+    /// 1: webhooks may go to private networks [default: 0]
+    #[arg(long, env = "SON7_WEBHOOKS_PRIVATE", global = true, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub webhooks_private: Option<u8>,
     /// What is logged, such as info or son7shop_actors=debug [default: info]
     #[arg(long, env = "SON7_LOG", global = true, value_name = "FILTER")]
     pub log: Option<String>,
@@ -67,6 +71,7 @@ struct File {
     journal_limit_mib: Option<u32>,
     segment_mib: Option<u32>,
     stop_seconds: Option<u32>,
+    webhooks_private: Option<bool>,
     log: Option<String>,
 }
 
@@ -91,6 +96,8 @@ pub struct Settings {
     pub segment_mib: u32,
     /// Seconds that stopping may take.
     pub stop_seconds: u32,
+    /// Whether webhooks may go to private networks.
+    pub webhooks_private: bool,
     /// What is logged.
     pub log: String,
     /// Whether the signing key comes from the environment.
@@ -170,6 +177,7 @@ impl Settings {
             journal_limit_mib: flags.journal_limit_mib.or(file.journal_limit_mib).unwrap_or(8192),
             segment_mib: flags.segment_mib.or(file.segment_mib).unwrap_or(64),
             stop_seconds: flags.stop_seconds.or(file.stop_seconds).unwrap_or(20),
+            webhooks_private: flags.webhooks_private.map(|set| set == 1).or(file.webhooks_private).unwrap_or(false),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             data_dir,
             own_key,
@@ -205,6 +213,11 @@ impl Settings {
             orders_max: self.orders_max,
             journal_limit_bytes: u64::from(self.journal_limit_mib) << 20,
             segment_bytes: u64::from(self.segment_mib) << 20,
+            webhooks: WebhookSettings {
+                loopback: self.listen.ip().is_loopback(),
+                private: self.webhooks_private,
+                ..WebhookSettings::default()
+            },
         }
     }
 
@@ -215,7 +228,7 @@ impl Settings {
             self.partitions.map_or("# partitions: as the data folder says".to_owned(), |n| format!("partitions = {n}"));
         format!(
             "listen = \"{}\"\ndata_dir = \"{}\"\ndatabase_url = \"{}\"\n{partitions}\nhold_seconds = {}\norders_max = {}\n\
-             journal_limit_mib = {}\nsegment_mib = {}\nstop_seconds = {}\nlog = \"{}\"\n# {TOKEN_KEY}: {}\n",
+             journal_limit_mib = {}\nsegment_mib = {}\nstop_seconds = {}\nwebhooks_private = {}\nlog = \"{}\"\n# {TOKEN_KEY}: {}\n",
             self.listen,
             self.data_dir.display(),
             without_password(&self.database_url),
@@ -224,6 +237,7 @@ impl Settings {
             self.journal_limit_mib,
             self.segment_mib,
             self.stop_seconds,
+            self.webhooks_private,
             self.log,
             if self.own_key { "set" } else { "not set; the data folder's own key, good for loopback only" },
         )

@@ -40,6 +40,16 @@ impl Answer {
         Self::typed(status::OK, content_type, text.into_bytes())
     }
 
+    /// 202 with JSON.
+    pub(super) fn accepted(json: Vec<u8>) -> Self {
+        Self::typed(status::ACCEPTED, "application/json", json)
+    }
+
+    /// 204.
+    pub(super) fn nothing() -> Self {
+        Self { status: status::NO_CONTENT, body: Vec::new(), headers: HeaderMap::new() }
+    }
+
     /// 304: the reader has it already.
     pub(super) fn not_modified(tag: &ETag) -> Self {
         let answer = Self { status: status::NOT_MODIFIED, body: Vec::new(), headers: HeaderMap::new() };

@@ -23,6 +23,7 @@ mod products;
 mod schema;
 mod status;
 mod trace;
+mod webhooks;
 mod wire;
 
 use crate::metrics::Metrics;
@@ -71,6 +72,16 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection>
         .or(path!("v1" / "products" / String / "sale").and(put()).and(call.clone()).then(run_on(products::set_sale))).unify()
         .or(path!("v1" / "products" / String / "sale").and(delete()).and(call.clone()).then(run_on(products::delete_sale))).unify();
 
+    let webhooks = path!("v1" / "webhooks").and(read()).and(call.clone()).then(run(webhooks::list))
+        .or(path!("v1" / "webhooks").and(post()).and(call.clone()).then(run(webhooks::create))).unify()
+        .or(path!("v1" / "webhooks" / String).and(read()).and(call.clone()).then(run_on(webhooks::show))).unify()
+        .or(path!("v1" / "webhooks" / String).and(put()).and(call.clone()).then(run_on(webhooks::update))).unify()
+        .or(path!("v1" / "webhooks" / String).and(delete()).and(call.clone()).then(run_on(webhooks::delete))).unify()
+        .or(path!("v1" / "webhooks" / String / "secret").and(post()).and(call.clone()).then(run_on(webhooks::rotate))).unify()
+        .or(path!("v1" / "webhooks" / String / "deliveries").and(read()).and(query()).map(both).and(call.clone()).then(run_on(webhooks::deliveries))).unify()
+        .or(path!("v1" / "webhooks" / String / "replay").and(post()).and(call.clone()).then(run_on(webhooks::replay))).unify()
+        .or(path!("v1" / "webhooks" / String / "test").and(post()).and(call.clone()).then(run_on(webhooks::test))).unify();
+
     let operations = path!("healthz").and(read()).and(call.clone()).then(run(operations::healthz))
         .or(path!("readyz").and(read()).and(call.clone()).then(run(operations::readyz))).unify()
         .or(path!("metrics").and(read()).and(call.clone()).then(run(operations::metrics))).unify()
@@ -78,7 +89,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection>
 
     let nowhere = path::full().and(call).then(run_on(nowhere));
 
-    place.or(orders.boxed()).unify().or(products.boxed()).unify().or(operations.boxed()).unify().or(nowhere.boxed()).unify()
+    place.or(orders.boxed()).unify().or(products.boxed()).unify().or(webhooks.boxed()).unify().or(operations.boxed()).unify().or(nowhere.boxed()).unify()
 }
 
 /// The methods that each path takes, for the `Allow` header.
@@ -88,7 +99,10 @@ fn allowed(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     match parts.as_slice() {
         parts if parts.contains(&"") => None,
-        ["v1", "orders" | "products"] => Some("GET, HEAD, POST"),
+        ["v1", "orders" | "products" | "webhooks"] => Some("GET, HEAD, POST"),
+        ["v1", "webhooks", _] => Some("GET, HEAD, PUT, DELETE"),
+        ["v1", "webhooks", _, "deliveries"] => Some("GET, HEAD"),
+        ["v1", "webhooks", _, "secret" | "replay" | "test"] => Some("POST"),
         ["v1", "orders" | "products", _] | ["healthz" | "readyz" | "metrics" | "openapi.json"] => Some("GET, HEAD"),
         ["v1", "orders", _, "cancel" | "confirm"] | ["v1", "products", _, "stock"] => Some("POST"),
         ["v1", "products", _, "sale"] => Some("PUT, DELETE"),
@@ -119,6 +133,11 @@ fn read() -> impl Filter<Extract = (), Error = Rejection> + Clone {
 /// The query as it was sent; empty for none.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or(any().map(String::new)).unify()
+}
+
+/// A part of the path, and the query.
+fn both(part: String, query: String) -> (String, String) {
+    (part, query)
 }
 
 /// A handler's answer, once it comes.

@@ -1,7 +1,7 @@
 //! The API's description, generated from the handlers (OpenAPI 3.1).
 
 use super::status::Code;
-use super::{operations, orders, products, schema};
+use super::{operations, orders, products, schema, webhooks};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -26,7 +26,16 @@ const PROSE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f
 
 /// What the derives cannot say of the schemas.
 fn describe_schemas(schemas: &mut Value) {
-    for request in ["PlaceOrder", "LineRequest", "CreateProduct", "AdjustStock", "SetSale"] {
+    for request in [
+        "PlaceOrder",
+        "LineRequest",
+        "CreateProduct",
+        "AdjustStock",
+        "SetSale",
+        "CreateWebhook",
+        "SetWebhook",
+        "ReplayWebhook",
+    ] {
         schemas[request]["additionalProperties"] = false.into();
     }
     schemas["AdjustStock"]["properties"]["delta"]["not"] = json!({"const": 0});
@@ -79,12 +88,15 @@ more than 100 headers or a head, target included, of more than about 32 KiB."),
     paths(
         orders::place, orders::list, orders::show, orders::cancel, orders::confirm,
         products::create, products::list, products::show, products::adjust_stock, products::set_sale, products::delete_sale,
+        webhooks::create, webhooks::list, webhooks::show, webhooks::update, webhooks::delete,
+        webhooks::rotate, webhooks::deliveries, webhooks::replay, webhooks::test,
         operations::healthz, operations::readyz, operations::metrics, operations::openapi,
     ),
     components(schemas(schema::Problem)),
     tags(
         (name = "orders", description = "What customers buy"),
         (name = "products", description = "What is sold"),
+        (name = "webhooks", description = "Which other software is told what happens"),
         (name = "operations", description = "For whoever runs the shop"),
     ),
     modifiers(&Bearer, &Problems)
@@ -139,9 +151,13 @@ const SALE: &[Code] = &[
     Code::PartUnanswered,
 ];
 
+/// What can go wrong wherever a webhook is named.
+const WEBHOOK: &[Code] = &[Code::Forbidden, Code::UnknownWebhook];
+
 /// What can go wrong in each operation.
 fn problems_of(operation: &str) -> Vec<Code> {
     use Code::{Forbidden, InvalidCursor, InvalidHeader, InvalidParameter, NoSale, NotReady, PreconditionFailed};
+    use Code::{KeyInvalid, KeyReused, StorageFailed, WebhookDisabled, WebhookLimit};
     use Code::{ProductExists, StockOutOfRange, UnknownOrder, UnknownProduct, WrongState};
     let all = match operation {
         "place_order" => [TOKEN, KEY, BODY, OWNER, WRITE, SALE, &[Forbidden, UnknownProduct]].concat(),
@@ -163,6 +179,15 @@ fn problems_of(operation: &str) -> Vec<Code> {
         "delete_sale" => {
             [TOKEN, OWNER, WRITE, &[Forbidden, InvalidParameter, UnknownProduct, NoSale, PreconditionFailed]].concat()
         }
+        "create_webhook" => [TOKEN, BODY, &[Forbidden, KeyInvalid, KeyReused, WebhookLimit, StorageFailed]].concat(),
+        "list_webhooks" => [TOKEN, &[Forbidden]].concat(),
+        "show_webhook" => [TOKEN, WEBHOOK].concat(),
+        "update_webhook" => [TOKEN, BODY, WEBHOOK, &[StorageFailed]].concat(),
+        "delete_webhook" => [TOKEN, WEBHOOK, &[StorageFailed]].concat(),
+        "rotate_webhook_secret" => [TOKEN, WEBHOOK, &[WebhookLimit, StorageFailed]].concat(),
+        "list_webhook_deliveries" => [TOKEN, WEBHOOK, &[InvalidParameter, InvalidCursor, StorageFailed]].concat(),
+        "replay_webhook" => [TOKEN, BODY, WEBHOOK, &[WebhookDisabled]].concat(),
+        "test_webhook" => [TOKEN, WEBHOOK, &[WebhookDisabled, WebhookLimit]].concat(),
         "readyz" => vec![NotReady],
         _ => Vec::new(),
     };

@@ -82,6 +82,7 @@ pub(super) struct Cursor;
 const VERSION: u8 = 1;
 const OF_ORDER: u8 = b'o';
 const OF_PRODUCT: u8 = b'p';
+const OF_DELIVERY: u8 = b'd';
 
 impl Cursor {
     /// The place after an order.
@@ -97,6 +98,19 @@ impl Cursor {
         let mut bytes = vec![VERSION, OF_PRODUCT];
         bytes.extend_from_slice(sku.as_str().as_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The place after a try in a delivery log.
+    pub(super) fn of_delivery(number: u64) -> String {
+        let mut bytes = vec![VERSION, OF_DELIVERY];
+        bytes.extend_from_slice(&number.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads [`Cursor::of_delivery`] back.
+    pub(super) fn delivery(cursor: &str) -> Result<u64, Problem> {
+        let place = Self::place(cursor, OF_DELIVERY)?;
+        <[u8; 8]>::try_from(place).map(u64::from_be_bytes).map_err(|_| Self::unknown())
     }
 
     /// Reads [`Cursor::of_order`] back.
@@ -169,6 +183,8 @@ mod tests {
             assert_eq!(Cursor::order(bad).map_err(|problem| problem.code()), Err(Code::InvalidCursor), "{bad}");
         }
         assert!(Cursor::product(&cursor).is_err());
+        assert_eq!(Cursor::delivery(&Cursor::of_delivery(7)).unwrap(), 7);
+        assert!(Cursor::delivery(&cursor).is_err());
     }
 
     #[test]

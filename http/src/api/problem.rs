@@ -12,6 +12,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use son7shop_actors::ShopError;
+use son7shop_actors::webhooks::WebhookError;
 use son7shop_engine::{Refusal, Time};
 use std::borrow::Cow;
 use warp::reply::Response;
@@ -117,6 +118,23 @@ impl From<ShopError> for Problem {
                 tracing::warn!(%why, "the database is unavailable");
                 Self::new(Code::DatabaseUnavailable, "the database does not answer, or is too far behind to answer for")
             }
+        }
+    }
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        let said = error.to_string();
+        match error {
+            WebhookError::Unknown => Self::new(Code::UnknownWebhook, said),
+            WebhookError::Url(_) => Self::field("url", said),
+            WebhookError::UnknownEvent(_) => Self::field("events", said),
+            WebhookError::Limit { max, .. } => Self::new(Code::WebhookLimit, said).with("limit", max),
+            WebhookError::Full => Self::new(Code::WebhookLimit, said),
+            WebhookError::Disabled => Self::new(Code::WebhookDisabled, said),
+            WebhookError::KeyReused => Self::new(Code::KeyReused, said),
+            WebhookError::Replay { field, .. } => Self::field(field, said),
+            WebhookError::Files => Self::new(Code::StorageFailed, said),
         }
     }
 }

@@ -95,6 +95,105 @@ described! {
         pub(super) next_cursor: Option<String>,
     }
 
+    /// Other software that is told what happens.
+    pub(super) struct Webhook {
+        pub(super) id: String,
+        /// Where messages go.
+        pub(super) url: String,
+        /// Which types of message; empty: all.
+        pub(super) events: Vec<String>,
+        pub(super) description: String,
+        /// Not called at the moment.
+        pub(super) disabled: bool,
+        /// `admin`, or `gone`: it answered 410.
+        #[schema(nullable = false)]
+        pub(super) disabled_by: Option<String>,
+        #[schema(format = DateTime)]
+        pub(super) created_at: String,
+        /// Messages that wait for a try; at most 1,000, further ones wait in the journal.
+        pub(super) waiting: u64,
+        #[schema(format = DateTime, nullable = false)]
+        pub(super) oldest_waiting_since: Option<String>,
+    }
+
+    /// An endpoint with its secret, which is shown this once.
+    pub(super) struct WebhookWithSecret {
+        pub(super) id: String,
+        /// Where messages go.
+        pub(super) url: String,
+        /// Which types of message; empty: all.
+        pub(super) events: Vec<String>,
+        pub(super) description: String,
+        /// Not called at the moment.
+        pub(super) disabled: bool,
+        /// `admin`, or `gone`: it answered 410.
+        #[schema(nullable = false)]
+        pub(super) disabled_by: Option<String>,
+        #[schema(format = DateTime)]
+        pub(super) created_at: String,
+        /// Messages that wait for a try; at most 1,000, further ones wait in the journal.
+        pub(super) waiting: u64,
+        #[schema(format = DateTime, nullable = false)]
+        pub(super) oldest_waiting_since: Option<String>,
+        /// For the endpoint only, to check signatures with.
+        #[schema(pattern = "^whsec_[A-Za-z0-9+/]+=*$")]
+        pub(super) secret: String,
+    }
+
+    /// All endpoints; there are at most 32.
+    pub(super) struct Webhooks {
+        pub(super) webhooks: Vec<Webhook>,
+    }
+
+    /// A try to tell an endpoint something.
+    pub(super) struct Delivery {
+        /// The message's id.
+        pub(super) message: String,
+        /// The message's type.
+        pub(super) event: String,
+        /// Which try, from 1.
+        pub(super) attempt: u32,
+        #[schema(format = DateTime)]
+        pub(super) at: String,
+        /// `delivered`, `failed` (there will be another try), `given_up`, `gone` (it answered 410),
+        /// or `skipped`: messages that were not tried at all, and `error` says why.
+        pub(super) outcome: String,
+        /// The status that it answered.
+        #[schema(nullable = false)]
+        pub(super) status: Option<u16>,
+        /// Why there was no answer.
+        #[schema(nullable = false)]
+        pub(super) error: Option<String>,
+        pub(super) duration_ms: u64,
+        #[schema(format = DateTime, nullable = false)]
+        pub(super) next_try: Option<String>,
+    }
+
+    /// A page of a delivery log, newest first.
+    pub(super) struct Deliveries {
+        pub(super) deliveries: Vec<Delivery>,
+        /// `after` for the next page; null on the last.
+        pub(super) next_cursor: Option<String>,
+    }
+
+    /// What a replay reads again.
+    pub(super) struct Replay {
+        pub(super) partitions: Vec<ReplayPart>,
+    }
+
+    /// What a replay reads again of one partition.
+    pub(super) struct ReplayPart {
+        pub(super) partition: u16,
+        /// The last event that it reads.
+        pub(super) until_lsn: u64,
+    }
+
+    /// A message that only tries an endpoint.
+    pub(super) struct Ping {
+        /// Its id.
+        pub(super) message: String,
+    }
+
     /// How the process is.
     pub(super) struct Status {
         pub(super) status: String,
@@ -145,6 +244,16 @@ pub(super) struct SkuInPath {
     /// The product.
     #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$", example = "air-90")]
     sku: String,
+}
+
+/// The webhook in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes parameters to the OpenAPI")]
+pub(super) struct WebhookInPath {
+    /// The webhook.
+    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_]+$", example = "wh_0190")]
+    id: String,
 }
 
 /// What an edit of a sale may depend on.

@@ -9,6 +9,10 @@ use http::StatusCode;
 pub(super) const OK: StatusCode = StatusCode::OK;
 /// What was asked for is made, on disk, and in the body.
 pub(super) const CREATED: StatusCode = StatusCode::CREATED;
+/// It is on its way.
+pub(super) const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
+/// It is done, and there is nothing to show.
+pub(super) const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
 /// The reader has it already.
 pub(super) const NOT_MODIFIED: StatusCode = StatusCode::NOT_MODIFIED;
 
@@ -77,6 +81,8 @@ codes! {
     UnknownProduct = NOT_FOUND, "unknown_product", "There is no such product";
     /// No such order, or somebody else's.
     UnknownOrder = NOT_FOUND, "unknown_order", "There is no such order";
+    /// No such webhook.
+    UnknownWebhook = NOT_FOUND, "unknown_webhook", "There is no such webhook";
     /// The product is not on sale.
     NoSale = NOT_FOUND, "no_sale", "The product is not on sale";
     /// The path is known, the method is not.
@@ -95,6 +101,10 @@ codes! {
     RequestInProgress = CONFLICT, "request_in_progress", "The request under this key is still running";
     /// The change would leave fewer units than are held, or more than can be counted.
     StockOutOfRange = CONFLICT, "stock_out_of_range", "The change does not fit the product's stock";
+    /// There are as many webhooks, secrets or waiting messages as there may be.
+    WebhookLimit = CONFLICT, "webhook_limit", "There can be no more of these";
+    /// The webhook is not called at the moment.
+    WebhookDisabled = CONFLICT, "webhook_disabled", "The webhook is disabled";
     /// The sale has ended.
     SaleOver = GONE, "sale_over", "The sale is over";
     /// `If-Match` or `If-None-Match` says otherwise.
@@ -121,6 +131,8 @@ codes! {
     DeadlineBeforePlaced = SERVICE_UNAVAILABLE, "deadline_before_placed", "The order could not be placed in time";
     /// A part of the basket was not answered for in time; nothing is held.
     PartUnanswered = SERVICE_UNAVAILABLE, "part_unanswered", "A part of the shop did not answer in time";
+    /// A file of the shop's cannot be written; nothing happened.
+    StorageFailed = SERVICE_UNAVAILABLE, "storage_failed", "A file cannot be written";
     /// The shop is not ready to serve.
     NotReady = SERVICE_UNAVAILABLE, "not_ready", "The shop is not ready";
 }
@@ -132,7 +144,7 @@ impl Code {
             Self::Overloaded | Self::OutcomeUnknown | Self::NotReady | Self::RequestInProgress => Some("1"),
             Self::PartitionClosed | Self::DeadlineBeforePlaced | Self::PartUnanswered => Some("2"),
             Self::DatabaseUnavailable => Some("5"),
-            Self::JournalFull => Some("30"),
+            Self::JournalFull | Self::StorageFailed => Some("30"),
             _ => None,
         }
     }
