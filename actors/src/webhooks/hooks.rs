@@ -21,7 +21,7 @@ use tokio::sync::{Notify, watch};
 pub(super) const ENDPOINTS_MAX: usize = 32;
 
 /// How webhooks are sent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct WebhookSettings {
     /// Whether addresses of this machine may be called: only while the shop, too, listens on one.
     pub loopback: bool,
@@ -29,6 +29,16 @@ pub struct WebhookSettings {
     pub private: bool,
     /// When a message is tried again.
     pub retries: RetrySchedule,
+    /// How long an event is kept in the journal for an endpoint that is behind, in milliseconds.
+    pub hold_millis: i64,
+}
+
+/// Public addresses only, the published schedule, seven days.
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        let retries = RetrySchedule::default();
+        Self { loopback: false, private: false, retries, hold_millis: 7 * 24 * 60 * 60 * 1000 }
+    }
 }
 
 /// What the webhooks' actors share.
@@ -36,6 +46,7 @@ pub struct WebhookSettings {
 pub(crate) struct Hooks {
     pub(super) reach: Reach,
     pub(super) schedule: RetrySchedule,
+    pub(super) hold_millis: i64,
     files: Files,
     all: ArcSwap<Vec<Arc<Hook>>>,
     /// Held over an edit of the endpoints, its file included.
@@ -156,6 +167,7 @@ impl Hooks {
         Ok(Self {
             reach: Reach { loopback: settings.loopback, private: settings.private },
             schedule: settings.retries,
+            hold_millis: settings.hold_millis,
             files,
             all: ArcSwap::from_pointee(all),
             edits: tokio::sync::Mutex::new(()),

@@ -7,7 +7,7 @@
 //! had one.
 //!
 //! Its cursor holds back the journal's segments for the endpoint that is furthest behind, for
-//! [`HOLD_MILLIS`] at most, and not at all once the disk limit is near: selling comes first. What
+//! seven days at most (`hold_millis`), and not at all once the disk limit is near: selling comes first. What
 //! an endpoint loses by that is said in the log, in its delivery log and in a metric. It must
 //! never skip an event in silence.
 
@@ -23,15 +23,15 @@ use son7shop_engine::{Lsn, OrderView, Record, Time};
 use son7shop_persistence::journal::{Committed, Cursor, JournalError, PartitionFolder, Reader};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How often it looks for news where there are endpoints: the most that a message is late by it.
 const LOOK: Duration = Duration::from_millis(50);
 /// How often it looks where there are none.
 const LOOK_ALONE: Duration = Duration::from_secs(1);
-/// How long an event is kept in the journal for an endpoint that is behind.
-pub(super) const HOLD_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// How often the cursor is stored while no new segment begins.
+const STORE: Duration = Duration::from_secs(10);
 /// Segments behind the one that is written from which on an endpoint is in the way of a
 /// journal that comes near its disk limit.
 const SEGMENTS_BEHIND: usize = 2;
@@ -58,6 +58,7 @@ pub(crate) struct State {
     stored: Option<Lsn>,
     /// The segment that was written when the cursor was stored.
     stored_in: u64,
+    stored_at: Instant,
     changed: watch::Receiver<()>,
     /// By lane.
     readings: HashMap<u64, Reading>,
@@ -87,7 +88,16 @@ impl Actor for NotificationParticipant {
         let stored = cursor.load()?;
         me.cast(Turn)?;
         let changed = args.hooks.changed.subscribe();
-        Ok(State { args, cursor, stored, stored_in: 0, changed, readings: HashMap::new(), segments: VecDeque::new() })
+        Ok(State {
+            args,
+            cursor,
+            stored,
+            stored_in: 0,
+            stored_at: Instant::now(),
+            changed,
+            readings: HashMap::new(),
+            segments: VecDeque::new(),
+        })
     }
 
     async fn handle(&self, me: ActorRef<Turn>, _: Turn, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -205,7 +215,7 @@ impl State {
                     return true;
                 }
                 if let Some(message) = self.wanted(hook, lane, lsn, record) {
-                    if lane.replay.is_none() && record.at.plus_millis(HOLD_MILLIS) < now {
+                    if lane.replay.is_none() && record.at.plus_millis(self.args.hooks.hold_millis) < now {
                         expired += 1;
                     } else if !self.queue(hook, message, now).await {
                         break;
@@ -216,7 +226,7 @@ impl State {
             reading.frame.pop_front();
         }
         if expired > 0 {
-            hook.skipped(lane.partition, expired, "they are older than seven days");
+            hook.skipped(lane.partition, expired, "they waited in the journal for too long");
         }
         let through = if reading.frame.is_empty() { reading.end } else { Lsn(lane.position) };
         let moved = taken > lane.taken || through.0 > lane.position;
@@ -273,15 +283,16 @@ impl State {
     async fn keep_place(&mut self, committed: Committed) -> Result<(), ActorProcessingErr> {
         let behind = self.lanes().iter().map(|(_, lane)| Lsn(lane.position)).min();
         let place = behind.unwrap_or(committed.position.lsn);
+        let soon = committed.segment != self.stored_in || (behind.is_some() && self.stored_at.elapsed() >= STORE);
         let due = match self.stored {
             None => behind.is_some(),
-            Some(stored) => place < stored || (place > stored && committed.segment != self.stored_in),
+            Some(stored) => place < stored || (place > stored && soon),
         };
         if due {
             let cursor = self.cursor.clone();
             tokio::task::spawn_blocking(move || cursor.store(place)).await??;
             self.stored = Some(place);
-            self.stored_in = committed.segment;
+            (self.stored_in, self.stored_at) = (committed.segment, Instant::now());
         }
         Ok(())
     }
