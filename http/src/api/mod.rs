@@ -101,10 +101,12 @@ fn allowed(path: &str) -> Option<&'static str> {
         parts if parts.contains(&"") => None,
         ["v1", "orders" | "products" | "webhooks"] => Some("GET, HEAD, POST"),
         ["v1", "webhooks", _] => Some("GET, HEAD, PUT, DELETE"),
-        ["v1", "webhooks", _, "deliveries"] => Some("GET, HEAD"),
-        ["v1", "webhooks", _, "secret" | "replay" | "test"] => Some("POST"),
-        ["v1", "orders" | "products", _] | ["healthz" | "readyz" | "metrics" | "openapi.json"] => Some("GET, HEAD"),
-        ["v1", "orders", _, "cancel" | "confirm"] | ["v1", "products", _, "stock"] => Some("POST"),
+        ["v1", "orders" | "products", _]
+        | ["v1", "webhooks", _, "deliveries"]
+        | ["healthz" | "readyz" | "metrics" | "openapi.json"] => Some("GET, HEAD"),
+        ["v1", "orders", _, "cancel" | "confirm"]
+        | ["v1", "products", _, "stock"]
+        | ["v1", "webhooks", _, "secret" | "replay" | "test"] => Some("POST"),
         ["v1", "products", _, "sale"] => Some("PUT, DELETE"),
         _ => None,
     }

@@ -3,6 +3,7 @@
 use super::status::Code;
 use super::{operations, orders, products, schema, webhooks};
 use serde_json::{Map, Value, json};
+use son7shop_actors::webhooks::MESSAGE_TYPES;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -41,6 +42,9 @@ fn describe_schemas(schemas: &mut Value) {
     schemas["AdjustStock"]["properties"]["delta"]["not"] = json!({"const": 0});
     schemas["AdjustStock"]["properties"]["reason"]["pattern"] = PROSE.into();
     schemas["CreateProduct"]["properties"]["name"]["pattern"] = PROSE.into();
+    for request in ["CreateWebhook", "SetWebhook"] {
+        schemas[request]["properties"]["events"]["items"]["enum"] = MESSAGE_TYPES.into();
+    }
     let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
     schemas["Problem"]["properties"]["code"]["enum"] = codes.into();
 }

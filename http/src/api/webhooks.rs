@@ -40,7 +40,9 @@ pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
     let wire::CreateWebhook { url, events, description } = wire::read(call.json()?)?;
     let mut request = Digest::of("create-webhook");
     request.text(&url).text(&description);
-    events.iter().for_each(|event| _ = request.text(event));
+    for event in &events {
+        request.text(event);
+    }
     let key = key.map(|key| request_key(&admin, key, &request));
     let terms = WebhookTerms { url, events, description, disabled: false };
     let done = call.api.shop.create_webhook(terms, key).await?;
