@@ -13,8 +13,10 @@
 //! ├── payment-N                    begins and captures payments, and asks where they stand
 //! ├── deadline-N                   ends attempts that nobody came back to
 //! ├── refund-N                     gives money back
-//! └── stock-N                      asks other partitions what N's events ask of them
-//!                                  (only where there are several partitions)
+//! ├── stock-N                      asks other partitions what N's events ask of them
+//! │                                (only where there are several partitions)
+//! ├── notification-N               puts what N's events tell other software into its queues
+//! └── webhooks                     sends what waits in them
 //! ```
 //!
 //! Nothing of ractor stands between an order and its answer. An owner waits for nothing
@@ -45,6 +47,7 @@ mod supervisor;
 mod upkeep;
 mod verify;
 mod watched;
+pub mod webhooks;
 mod write_behind;
 
 pub use error::{OpenError, ShopError};

@@ -13,6 +13,7 @@ use crate::shop::{Inner, Readiness, Shop};
 use crate::stock::{self, StockParticipant};
 use crate::supervisor::{Ask, Child, Start, Supervisor};
 use crate::upkeep::Upkeep;
+use crate::webhooks::{Deliverer, Hooks, NotificationArgs, NotificationParticipant};
 use crate::write_behind::{self, WriteBehind};
 use crate::{OpenError, Payments, Settings};
 use ractor::{Actor, ActorRef};
@@ -52,6 +53,7 @@ impl Shop {
         let positions = database_positions(&database, &folders).await?;
         let seed = rand::random();
         let recovered = recover_all(&folders, &positions, seed).await?;
+        let hooks = open_hooks(&settings, &folder).await?;
 
         let plane = Plane::start(recovered.len()).map_err(|error| OpenError::new("starting the arbiters", error))?;
         let keys = Arc::new(KeyIndex::new(folder.partitions()));
@@ -70,7 +72,10 @@ impl Shop {
                 preparer: Mutex::new(None),
             });
             children.extend(children_of(&kept, &gates, &database, &payments));
+            children.push(notification_of(&kept, &database, &hooks, &settings));
         }
+        let deliverer = Arc::clone(&hooks);
+        children.push(child("webhooks".to_owned(), || Deliverer, move || Arc::clone(&deliverer)));
         let (root, _) = Supervisor::spawn(None, Supervisor, children)
             .await
             .map_err(|error| OpenError::new("starting the supervisor", error))?;
@@ -84,6 +89,7 @@ impl Shop {
                 hold_millis: settings.hold_millis,
                 drawn: AtomicU64::new(rand::random()),
                 draining: AtomicBool::new(false),
+                hooks,
                 running: Running { root, plane: Mutex::new(plane), folder: Mutex::new(Some(folder)) },
             }),
         };
@@ -130,6 +136,8 @@ impl Shop {
             tracing::error!("the supervisor had ended before");
         }
         ended_by(by, "the database", self.inner.database.close()).await;
+        let hooks = Arc::clone(&self.inner.hooks);
+        ended_by(by, "the webhooks' files", tokio::task::spawn_blocking(move || hooks.store())).await;
         let inner = Arc::clone(&self.inner);
         // Joins threads: not on a thread of the runtime.
         let stopped = tokio::task::spawn_blocking(move || {
@@ -183,6 +191,12 @@ async fn open_folder(settings: &Settings, storage: Arc<dyn Storage>) -> Result<D
     });
     let context = || format!("opening the data folder {}", settings.data_dir.display());
     opened.await.map_err(|error| OpenError::new(context(), error))?.map_err(|error| OpenError::new(context(), error))
+}
+
+async fn open_hooks(settings: &Settings, folder: &DataFolder) -> Result<Arc<Hooks>, OpenError> {
+    let (data, journal, webhooks) = (settings.data_dir.clone(), folder.journal_id(), settings.webhooks.clone());
+    let opened = tokio::task::spawn_blocking(move || Hooks::open(&data, journal.0, webhooks));
+    opened.await.map_err(|error| OpenError::new("opening the webhooks", error))?.map(Arc::new)
 }
 
 /// Partitions of a new data folder: the other half of the cores is for everything else.
@@ -298,6 +312,18 @@ fn children_of(kept: &Arc<Kept>, gates: &Gates, database: &Arc<Database>, paymen
         children.push(child(format!("stock-{partition}"), || StockParticipant, move || stock.clone()));
     }
     children
+}
+
+/// Who tells other software what happens in one partition.
+fn notification_of(kept: &Kept, database: &Arc<Database>, hooks: &Arc<Hooks>, settings: &Settings) -> Child {
+    let args = NotificationArgs {
+        gate: Arc::clone(&kept.gate),
+        folder: kept.folder.clone(),
+        database: Arc::clone(database),
+        hooks: Arc::clone(hooks),
+        limit_bytes: settings.journal_limit_bytes,
+    };
+    child(format!("notification-{}", kept.gate.id()), || NotificationParticipant, move || args.clone())
 }
 
 /// A child that is started with `actor` and `args`, each time anew.

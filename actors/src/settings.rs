@@ -1,6 +1,7 @@
 //! What a shop is opened with. Plain values: where they come from is the binary's business.
 
 use crate::Payments;
+use crate::webhooks::WebhookSettings;
 use son7shop_persistence::journal::FolderOptions;
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// How orders are paid.
     pub payments: Payments,
+    /// How other software is told of what happens.
+    pub webhooks: WebhookSettings,
 }
 
 impl Default for Settings {
@@ -37,6 +40,7 @@ impl Default for Settings {
             journal_limit_bytes: 8 << 30,
             segment_bytes: 64 << 20,
             payments: Payments::default(),
+            webhooks: WebhookSettings::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::database::Database;
 use crate::gate::Gate;
 use crate::keys::KeyIndex;
 use crate::owner::{Caller, Reply};
+use crate::webhooks::Hooks;
 use crate::{Payments, ShopError, clock};
 use actix::ArbiterHandle;
 use compact_str::CompactString;
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     /// Order ids drawn, from a random start.
     pub(crate) drawn: AtomicU64,
     pub(crate) draining: AtomicBool,
+    pub(crate) hooks: Arc<Hooks>,
     pub(crate) running: crate::open::Running,
 }
 

@@ -39,6 +39,8 @@ enum Command {
     /// Recompute stock and orders from the journal, compare with the database; exits 1 with the
     /// differences, 2 if it cannot say
     Verify,
+    /// Run the Kakao Pay sandbox alone: its protocol, its pages, no money
+    KakaoSandbox(commands::paying::SandboxOptions),
 }
 
 impl Program {
@@ -105,7 +107,7 @@ fn token_key() -> Result<Option<String>, KeyError> {
 fn run(program: Program) -> anyhow::Result<ExitCode> {
     let key = token_key()?;
     let key = key.as_deref();
-    let settings = Settings::load(&program.flags, key.is_some())?;
+    let settings = Settings::load(&program.flags, key.is_some(), commands::paying::kakao_key().is_some())?;
     match program.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve::run(&settings, key),
         Command::Config => {
@@ -115,5 +117,6 @@ fn run(program: Program) -> anyhow::Result<ExitCode> {
         Command::Token(options) => commands::token::run(&settings, key, &options),
         Command::Journal { command } => commands::journal::run(&settings, &command),
         Command::Verify => commands::verify::run(&settings),
+        Command::KakaoSandbox(options) => commands::paying::run(&settings, &options),
     }
 }

@@ -2,14 +2,18 @@
 //!
 //! Secrets come from the environment and are never printed.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use son7shop_actors::Payments;
+use son7shop_actors::webhooks::WebhookSettings;
 use son7shop_persistence::journal::LIMIT_SEGMENTS_MIN;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where the signing key comes from when it is not the data folder's own.
 pub const TOKEN_KEY: &str = "SON7_TOKEN_KEY";
+/// Where the key for Kakao Pay comes from.
+pub const KAKAO_KEY: &str = "SON7_KAKAO_KEY";
 
 /// The longest hold: below a day, after which partitions forget what ended, and could no
 /// longer tell a part of an order that is still held.
@@ -49,6 +53,28 @@ pub struct Flags {
     /// Seconds that stopping may take [default: 20]
     #[arg(long, env = "SON7_STOP_SECONDS", global = true, value_name = "SECONDS")]
     pub stop_seconds: Option<u32>,
+    /// 1: webhooks may go to private networks [default: 0]
+    #[arg(long, env = "SON7_WEBHOOKS_PRIVATE", global = true, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub webhooks_private: Option<u8>,
+    /// How orders are paid: sandbox, kakaopay or off [default: kakaopay with SON7_KAKAO_KEY, else the sandbox]
+    #[arg(long, env = "SON7_PAYMENTS", global = true, value_name = "HOW")]
+    pub payments: Option<PaidBy>,
+    /// Where browsers reach the shop, for the gateway to send them back to [default: http:// and where it listens]
+    #[arg(long, env = "SON7_PUBLIC_URL", global = true, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Kakao Pay's API [default: the real one]
+    #[arg(long, env = "SON7_KAKAO_URL", global = true, value_name = "URL")]
+    pub kakao_url: Option<String>,
+    /// The merchant's number at Kakao Pay [default: TC0ONETIME, for tests]
+    #[arg(long, env = "SON7_KAKAO_CID", global = true, value_name = "CID")]
+    pub kakao_cid: Option<String>,
+    /// Whether Kakao Pay moves real money: test or live [default: test]
+    #[arg(long, env = "SON7_KAKAO_PROFILE", global = true, value_name = "PROFILE")]
+    pub kakao_profile: Option<KakaoProfile>,
+    /// The first of the sandbox's three ports: API, shopper's pages, control plane; 0: any free ones
+    /// [default: the one after the shop's]
+    #[arg(long, env = "SON7_SANDBOX_PORT", global = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(..=65533))]
+    pub sandbox_port: Option<u16>,
     /// What is logged, such as info or son7shop_actors=debug [default: info]
     #[arg(long, env = "SON7_LOG", global = true, value_name = "FILTER")]
     pub log: Option<String>,
@@ -67,6 +93,13 @@ struct File {
     journal_limit_mib: Option<u32>,
     segment_mib: Option<u32>,
     stop_seconds: Option<u32>,
+    webhooks_private: Option<bool>,
+    payments: Option<PaidBy>,
+    public_url: Option<String>,
+    kakao_url: Option<String>,
+    kakao_cid: Option<String>,
+    kakao_profile: Option<KakaoProfile>,
+    sandbox_port: Option<u16>,
     log: Option<String>,
 }
 
@@ -91,6 +124,20 @@ pub struct Settings {
     pub segment_mib: u32,
     /// Seconds that stopping may take.
     pub stop_seconds: u32,
+    /// Whether webhooks may go to private networks.
+    pub webhooks_private: bool,
+    /// How orders are paid.
+    pub payments: PaidBy,
+    /// Where browsers reach the shop; `None`: where it listens.
+    pub public_url: Option<String>,
+    /// Kakao Pay's API; `None`: the real one.
+    pub kakao_url: Option<String>,
+    /// The merchant's number at Kakao Pay; `None`: the one for tests.
+    pub kakao_cid: Option<String>,
+    /// Whether Kakao Pay moves real money.
+    pub kakao_profile: KakaoProfile,
+    /// The first of the sandbox's ports; `None`: the one after the shop's.
+    pub sandbox_port: Option<u16>,
     /// What is logged.
     pub log: String,
     /// Whether the signing key comes from the environment.
@@ -149,11 +196,42 @@ pub enum SettingsError {
         /// The address.
         listen: SocketAddr,
     },
+    /// In the sandbox anybody pays with money that there is not.
+    #[error(
+        "{listen} can be reached from elsewhere, and the sandbox pays with no real money: set {KAKAO_KEY}, or \
+         SON7_PAYMENTS=off"
+    )]
+    SandboxExposed {
+        /// The address.
+        listen: SocketAddr,
+    },
+}
+
+/// How orders are paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PaidBy {
+    /// By the sandbox, in this process: no money moves.
+    Sandbox,
+    /// By Kakao Pay.
+    Kakaopay,
+    /// Not at all.
+    Off,
+}
+
+/// Whether Kakao Pay moves real money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum KakaoProfile {
+    /// No.
+    Test,
+    /// Yes.
+    Live,
 }
 
 impl Settings {
     /// Flags and environment over the file over the defaults.
-    pub fn load(flags: &Flags, own_key: bool) -> Result<Self, SettingsError> {
+    pub fn load(flags: &Flags, own_key: bool, kakao_key: bool) -> Result<Self, SettingsError> {
         let file = match &flags.config {
             Some(path) => File::read(path)?,
             None => File::default(),
@@ -170,6 +248,17 @@ impl Settings {
             journal_limit_mib: flags.journal_limit_mib.or(file.journal_limit_mib).unwrap_or(8192),
             segment_mib: flags.segment_mib.or(file.segment_mib).unwrap_or(64),
             stop_seconds: flags.stop_seconds.or(file.stop_seconds).unwrap_or(20),
+            payments: flags.payments.or(file.payments).unwrap_or(if kakao_key {
+                PaidBy::Kakaopay
+            } else {
+                PaidBy::Sandbox
+            }),
+            public_url: flags.public_url.or(file.public_url),
+            kakao_url: flags.kakao_url.or(file.kakao_url),
+            kakao_cid: flags.kakao_cid.or(file.kakao_cid),
+            kakao_profile: flags.kakao_profile.or(file.kakao_profile).unwrap_or(KakaoProfile::Test),
+            sandbox_port: flags.sandbox_port.or(file.sandbox_port),
+            webhooks_private: flags.webhooks_private.map(|set| set == 1).or(file.webhooks_private).unwrap_or(false),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             data_dir,
             own_key,
@@ -188,10 +277,16 @@ impl Settings {
 
     /// Refuses what is not safe to serve with.
     pub fn check_exposure(&self) -> Result<(), SettingsError> {
-        if self.listen.ip().is_loopback() || self.own_key {
+        if self.listen.ip().is_loopback() {
             return Ok(());
         }
-        Err(SettingsError::KeyNeeded { listen: self.listen })
+        if !self.own_key {
+            return Err(SettingsError::KeyNeeded { listen: self.listen });
+        }
+        if self.payments == PaidBy::Sandbox {
+            return Err(SettingsError::SandboxExposed { listen: self.listen });
+        }
+        Ok(())
     }
 
     /// What the shop is opened with.
@@ -205,6 +300,12 @@ impl Settings {
             orders_max: self.orders_max,
             journal_limit_bytes: u64::from(self.journal_limit_mib) << 20,
             segment_bytes: u64::from(self.segment_mib) << 20,
+            payments: Payments::default(),
+            webhooks: WebhookSettings {
+                loopback: self.listen.ip().is_loopback(),
+                private: self.webhooks_private,
+                ..WebhookSettings::default()
+            },
         }
     }
 
@@ -215,7 +316,7 @@ impl Settings {
             self.partitions.map_or("# partitions: as the data folder says".to_owned(), |n| format!("partitions = {n}"));
         format!(
             "listen = \"{}\"\ndata_dir = \"{}\"\ndatabase_url = \"{}\"\n{partitions}\nhold_seconds = {}\norders_max = {}\n\
-             journal_limit_mib = {}\nsegment_mib = {}\nstop_seconds = {}\nlog = \"{}\"\n# {TOKEN_KEY}: {}\n",
+             journal_limit_mib = {}\nsegment_mib = {}\nstop_seconds = {}\nwebhooks_private = {}\npayments = \"{}\"\nlog = \"{}\"\n# {TOKEN_KEY}: {}\n",
             self.listen,
             self.data_dir.display(),
             without_password(&self.database_url),
@@ -224,6 +325,8 @@ impl Settings {
             self.journal_limit_mib,
             self.segment_mib,
             self.stop_seconds,
+            self.webhooks_private,
+            self.payments.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned()),
             self.log,
             if self.own_key { "set" } else { "not set; the data folder's own key, good for loopback only" },
         )
@@ -278,7 +381,7 @@ mod tests {
         let path = folder.path().join("shop.toml");
         std::fs::write(&path, "hold_seconds = 30\norders_max = 7\n").unwrap();
         let flags = Flags { config: Some(path), hold_seconds: Some(5), ..Flags::default() };
-        let settings = Settings::load(&flags, false).unwrap();
+        let settings = Settings::load(&flags, false, false).unwrap();
         assert_eq!((settings.hold_seconds, settings.orders_max, settings.segment_mib), (5, 7, 64));
         assert_eq!(settings.database_url, "sqlite:./data/son7shop.sqlite");
     }
@@ -295,7 +398,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("shop.toml");
             std::fs::write(&path, text).unwrap();
-            let error = Settings::load(&Flags { config: Some(path), ..Flags::default() }, false).unwrap_err();
+            let error = Settings::load(&Flags { config: Some(path), ..Flags::default() }, false, false).unwrap_err();
             let told = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
             assert!(told.contains(said) && told.contains("shop.toml"), "{told}");
         }
@@ -312,7 +415,7 @@ mod tests {
     fn a_limit_below_four_segments_is_refused_with_both_settings() {
         for (limit, segment, fits) in [(256, 64, true), (255, 64, false), (255, 63, true), (128, 64, false)] {
             let flags = Flags { journal_limit_mib: Some(limit), segment_mib: Some(segment), ..Flags::default() };
-            let Err(error) = Settings::load(&flags, false) else {
+            let Err(error) = Settings::load(&flags, false, false) else {
                 assert!(fits, "{limit} with {segment}");
                 continue;
             };
@@ -325,7 +428,8 @@ mod tests {
     #[test]
     fn beyond_loopback_the_key_must_be_the_operators() {
         let at = |listen: &str| Flags { listen: Some(listen.parse().unwrap()), ..Flags::default() };
-        let check = |listen: &str, own_key| Settings::load(&at(listen), own_key).unwrap().check_exposure().is_ok();
+        let check =
+            |listen: &str, own_key| Settings::load(&at(listen), own_key, true).unwrap().check_exposure().is_ok();
         assert!(check("127.0.0.1:1", false) && check("[::1]:1", false) && check("0.0.0.0:1", true));
         assert!(!check("0.0.0.0:1", false) && !check("[::]:1", false) && !check("10.0.0.1:1", false));
     }

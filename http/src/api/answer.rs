@@ -40,6 +40,30 @@ impl Answer {
         Self::typed(status::OK, content_type, text.into_bytes())
     }
 
+    /// 202 with JSON.
+    pub(super) fn accepted(json: Vec<u8>) -> Self {
+        Self::typed(status::ACCEPTED, "application/json", json)
+    }
+
+    /// 204.
+    pub(super) fn nothing() -> Self {
+        Self { status: status::NO_CONTENT, body: Vec::new(), headers: HeaderMap::new() }
+    }
+
+    /// The answer, for one reader and one look: no cache keeps it, no page frames it, and the address
+    /// that it was found at, which may hold a secret, goes nowhere.
+    pub(super) fn private(mut self) -> Self {
+        for (name, value) in [
+            (http::header::CACHE_CONTROL, "no-store"),
+            (http::header::REFERRER_POLICY, "no-referrer"),
+            (http::header::X_FRAME_OPTIONS, "DENY"),
+            (http::header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
+        ] {
+            self.headers.insert(name, HeaderValue::from_static(value));
+        }
+        self
+    }
+
     /// 304: the reader has it already.
     pub(super) fn not_modified(tag: &ETag) -> Self {
         let answer = Self { status: status::NOT_MODIFIED, body: Vec::new(), headers: HeaderMap::new() };
@@ -70,7 +94,7 @@ impl Answer {
 /// The response to a request: the handler's answer or its problem, with what every
 /// answer carries.
 pub(super) fn finish(trace: TraceId, result: Result<Answer, Problem>) -> Response {
-    let mut response = match result {
+    let response = match result {
         Ok(Answer { status, body, headers }) => {
             let mut response = Response::new(body.into());
             *response.status_mut() = status;
@@ -79,6 +103,11 @@ pub(super) fn finish(trace: TraceId, result: Result<Answer, Problem>) -> Respons
         }
         Err(problem) => problem.into_response(trace),
     };
+    with_trace(trace, response)
+}
+
+/// The response with what every answer carries.
+pub(super) fn with_trace(trace: TraceId, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(TRACE_ID, trace.header());
     headers.insert(SERVER_TIME, clock::now_header());

@@ -32,6 +32,8 @@ pub(super) struct Call {
     content_type: Header,
     if_match: Vec<HeaderValue>,
     if_none_match: Vec<HeaderValue>,
+    accept: Header,
+    last_event_id: Header,
     body: Result<Bytes, Problem>,
 }
 
@@ -66,6 +68,8 @@ impl Call {
             content_type: Header::None,
             if_match: Vec::new(),
             if_none_match: Vec::new(),
+            accept: Header::None,
+            last_event_id: Header::None,
             body: Ok(Bytes::new()),
         };
         let mut last = None;
@@ -78,6 +82,8 @@ impl Call {
                 "content-type" => call.content_type.add(value),
                 "if-match" => call.if_match.push(value),
                 "if-none-match" => call.if_none_match.push(value),
+                "accept" => call.accept.add(value),
+                "last-event-id" => call.last_event_id.add(value),
                 "traceparent" => call.trace = TraceId::of_traceparent(&value).unwrap_or(call.trace),
                 _ => {}
             }
@@ -153,6 +159,19 @@ impl Call {
             }
         }
         self.body.as_deref().map_err(Problem::clone)
+    }
+
+    /// Whether the sender asks for JSON where people are shown a page.
+    pub(super) fn wants_json(&self) -> bool {
+        matches!(&self.accept, Header::One(accept) if accept.as_bytes().starts_with(b"application/json"))
+    }
+
+    /// The number of the last event that the reader of a stream has; 0 for none.
+    pub(super) fn last_event_id(&self) -> Result<usize, Problem> {
+        let Some(sent) = self.last_event_id.get("last-event-id")? else { return Ok(0) };
+        let number = sent.to_str().ok().and_then(|text| text.parse().ok());
+        let wrong = || Problem::named(Code::InvalidHeader, "header", "last-event-id", "must be an event's id");
+        number.ok_or_else(wrong)
     }
 
     /// The tags in `If-Match`.

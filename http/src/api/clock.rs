@@ -63,11 +63,16 @@ thread_local! {
     static NOW: RefCell<(i64, HeaderValue)> = const { RefCell::new((-1, HeaderValue::from_static(""))) };
 }
 
+/// The server's time.
+pub(super) fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_millis()).unwrap_or(LAST))
+}
+
 /// The server's time as a header's value, for countdowns. Made once for a millisecond
 /// and thread.
 pub(super) fn now_header() -> HeaderValue {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = i64::try_from(since.as_millis()).unwrap_or(LAST);
+    let Time(millis) = now();
     NOW.with_borrow_mut(|(made_at, value)| {
         if *made_at != millis {
             *made_at = millis;

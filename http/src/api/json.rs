@@ -1,7 +1,8 @@
 //! Answers as JSON, written straight into one buffer. What is written here is described
 //! for readers by the schemas in `schema.rs`; the fuzzer holds live answers against them.
 
-use super::clock;
+use super::{clock, shown};
+use son7shop_actors::webhooks::{Delivery, ReplayPart, Webhook};
 use son7shop_engine::{CURRENCY, OrderId, OrderView, ProductView, SaleTerms, Time};
 use std::fmt;
 use std::io::Write;
@@ -33,6 +34,48 @@ pub(super) fn products(products: &[ProductView], next_cursor: Option<&str>) -> V
     page("products", products, next_cursor, |json, product| {
         json.product(product);
     })
+}
+
+/// A webhook, with its secret where it is to be shown.
+pub(super) fn webhook(webhook: &Webhook, secret: Option<&str>) -> Vec<u8> {
+    let mut json = Json(Vec::with_capacity(ORDER_BYTES));
+    json.webhook(webhook, secret);
+    json.0
+}
+
+/// All webhooks.
+pub(super) fn webhooks(webhooks: &[Webhook]) -> Vec<u8> {
+    let mut json = Json(Vec::with_capacity(64 + webhooks.len() * ORDER_BYTES));
+    json.raw("{\"webhooks\":[");
+    for (at, webhook) in webhooks.iter().enumerate() {
+        json.raw(if at == 0 { "" } else { "," }).webhook(webhook, None);
+    }
+    json.raw("]}");
+    json.0
+}
+
+/// A page of a delivery log.
+pub(super) fn deliveries(deliveries: &[Delivery], next_cursor: Option<&str>) -> Vec<u8> {
+    page("deliveries", deliveries, next_cursor, Json::delivery)
+}
+
+/// What a replay reads again.
+pub(super) fn replay(parts: &[ReplayPart]) -> Vec<u8> {
+    let mut json = Json(Vec::new());
+    json.raw("{\"partitions\":[");
+    for (at, part) in parts.iter().enumerate() {
+        json.raw(if at == 0 { "{\"partition\":" } else { ",{\"partition\":" }).units(part.partition.into());
+        json.raw(",\"until_lsn\":").units(part.until.0).raw("}");
+    }
+    json.raw("]}");
+    json.0
+}
+
+/// A message that only tries a webhook.
+pub(super) fn ping(message: &str) -> Vec<u8> {
+    let mut json = Json(Vec::new());
+    json.raw("{\"message\":").text(message).raw("}");
+    json.0
 }
 
 fn page<T>(name: &str, items: &[T], next_cursor: Option<&str>, write: impl Fn(&mut Json, &T)) -> Vec<u8> {
@@ -72,6 +115,10 @@ impl Json {
         if let Some(ended_at) = order.ended_at {
             self.raw(",\"ended_at\":").time(ended_at);
         }
+        if let Some(payment) = &order.payment {
+            // Writing a value into memory cannot fail.
+            _ = write!(self.raw(",\"payment\":").0, "{}", shown::payment(payment));
+        }
         self.raw("}");
     }
 
@@ -95,6 +142,43 @@ impl Json {
         self.raw("{\"opens_at\":").time(sale.opens_at).raw(",\"closes_at\":").time(sale.closes_at);
         self.raw(",\"price\":").number(sale.price.0);
         self.raw(",\"per_customer_limit\":").number(sale.per_customer_limit.into()).raw("}");
+    }
+
+    fn webhook(&mut self, webhook: &Webhook, secret: Option<&str>) {
+        self.raw("{\"id\":").text(&webhook.id).raw(",\"url\":").text(&webhook.url).raw(",\"events\":[");
+        for (at, event) in webhook.events.iter().enumerate() {
+            self.raw(if at == 0 { "" } else { "," }).text(event);
+        }
+        self.raw("],\"description\":").text(&webhook.description);
+        self.raw(",\"disabled\":").raw(if webhook.disabled.is_some() { "true" } else { "false" });
+        if let Some(by) = webhook.disabled {
+            self.raw(",\"disabled_by\":").text(by.as_str());
+        }
+        self.raw(",\"created_at\":").time(webhook.created_at).raw(",\"waiting\":").units(webhook.waiting);
+        if let Some(since) = webhook.oldest_waiting_since {
+            self.raw(",\"oldest_waiting_since\":").time(since);
+        }
+        if let Some(secret) = secret {
+            self.raw(",\"secret\":").text(secret);
+        }
+        self.raw("}");
+    }
+
+    fn delivery(&mut self, delivery: &Delivery) {
+        self.raw("{\"message\":").text(&delivery.message).raw(",\"event\":").text(&delivery.event);
+        self.raw(",\"attempt\":").units(delivery.attempt.into()).raw(",\"at\":").time(Time(delivery.at));
+        self.raw(",\"outcome\":").text(delivery.outcome.as_str());
+        if let Some(status) = delivery.status {
+            self.raw(",\"status\":").units(status.into());
+        }
+        if let Some(error) = &delivery.error {
+            self.raw(",\"error\":").text(error);
+        }
+        self.raw(",\"duration_ms\":").units(delivery.millis);
+        if let Some(next_try) = delivery.next_try {
+            self.raw(",\"next_try\":").time(Time(next_try));
+        }
+        self.raw("}");
     }
 
     fn raw(&mut self, text: &str) -> &mut Self {

@@ -16,18 +16,24 @@ mod keys;
 mod openapi;
 pub mod opening;
 mod operations;
+mod order_events;
 mod orders;
 mod page;
+mod payments;
 mod problem;
 mod products;
+mod return_page;
+mod sagas;
 mod schema;
+mod shown;
 mod status;
 mod trace;
+mod webhooks;
 mod wire;
 
 use crate::metrics::Metrics;
 use crate::token::Tokens;
-use answer::{Answer, finish};
+use answer::{Answer, finish, with_trace};
 use call::Call;
 use problem::Problem;
 use son7shop_actors::Shop;
@@ -38,7 +44,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use warp::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection, any, delete, path, post, put};
+use warp::{Filter, Rejection, any, delete, get, path, post, put};
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -64,12 +70,33 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection>
         .or(path!("v1" / "orders" / String / "cancel").and(post()).and(call.clone()).then(run_on(orders::cancel))).unify()
         .or(path!("v1" / "orders" / String / "confirm").and(post()).and(call.clone()).then(run_on(orders::confirm))).unify();
 
+    let payments = path!("v1" / "orders" / String / "payments").and(post()).and(call.clone()).then(run_on(payments::start))
+        .or(path!("v1" / "payments" / String / String).and(get()).and(query()).map(all).and(call.clone()).then(run_on(payments::came_back))).unify()
+        .or(path!("v1" / "orders" / String / "refunds").and(post()).and(call.clone()).then(run_on(payments::refund))).unify()
+        .or(path!("v1" / "orders" / String / "timeline").and(read()).and(call.clone()).then(run_on(payments::timeline))).unify()
+        .or(path!("v1" / "orders" / String / "events").and(get()).and(call.clone()).then(stream(order_events::follow))).unify();
+
+    let sagas = path!("v1" / "operations" / "sagas").and(read()).and(query()).and(call.clone()).then(run_on(sagas::list))
+        .or(path!("v1" / "operations" / "sagas" / String / String / "retry").and(post()).map(both).and(call.clone()).then(run_on(sagas::retry))).unify()
+        .or(path!("v1" / "operations" / "sagas" / String / String / "compensate").and(post()).map(both).and(call.clone()).then(run_on(sagas::compensate))).unify()
+        .or(path!("v1" / "operations" / "sagas" / String / String / "resolve").and(post()).map(both).and(call.clone()).then(run_on(sagas::resolve))).unify();
+
     let products = path!("v1" / "products" / String).and(read()).and(call.clone()).then(run_on(products::show))
         .or(path!("v1" / "products").and(read()).and(query()).and(call.clone()).then(run_on(products::list))).unify()
         .or(path!("v1" / "products").and(post()).and(call.clone()).then(run(products::create))).unify()
         .or(path!("v1" / "products" / String / "stock").and(post()).and(call.clone()).then(run_on(products::adjust_stock))).unify()
         .or(path!("v1" / "products" / String / "sale").and(put()).and(call.clone()).then(run_on(products::set_sale))).unify()
         .or(path!("v1" / "products" / String / "sale").and(delete()).and(call.clone()).then(run_on(products::delete_sale))).unify();
+
+    let webhooks = path!("v1" / "webhooks").and(read()).and(call.clone()).then(run(webhooks::list))
+        .or(path!("v1" / "webhooks").and(post()).and(call.clone()).then(run(webhooks::create))).unify()
+        .or(path!("v1" / "webhooks" / String).and(read()).and(call.clone()).then(run_on(webhooks::show))).unify()
+        .or(path!("v1" / "webhooks" / String).and(put()).and(call.clone()).then(run_on(webhooks::update))).unify()
+        .or(path!("v1" / "webhooks" / String).and(delete()).and(call.clone()).then(run_on(webhooks::delete))).unify()
+        .or(path!("v1" / "webhooks" / String / "secret").and(post()).and(call.clone()).then(run_on(webhooks::rotate))).unify()
+        .or(path!("v1" / "webhooks" / String / "deliveries").and(read()).and(query()).map(both).and(call.clone()).then(run_on(webhooks::deliveries))).unify()
+        .or(path!("v1" / "webhooks" / String / "replay").and(post()).and(call.clone()).then(run_on(webhooks::replay))).unify()
+        .or(path!("v1" / "webhooks" / String / "test").and(post()).and(call.clone()).then(run_on(webhooks::test))).unify();
 
     let operations = path!("healthz").and(read()).and(call.clone()).then(run(operations::healthz))
         .or(path!("readyz").and(read()).and(call.clone()).then(run(operations::readyz))).unify()
@@ -78,7 +105,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection>
 
     let nowhere = path::full().and(call).then(run_on(nowhere));
 
-    place.or(orders.boxed()).unify().or(products.boxed()).unify().or(operations.boxed()).unify().or(nowhere.boxed()).unify()
+    place.or(orders.boxed()).unify().or(payments.boxed()).unify().or(sagas.boxed()).unify().or(products.boxed()).unify().or(webhooks.boxed()).unify().or(operations.boxed()).unify().or(nowhere.boxed()).unify()
 }
 
 /// The methods that each path takes, for the `Allow` header.
@@ -88,9 +115,18 @@ fn allowed(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     match parts.as_slice() {
         parts if parts.contains(&"") => None,
-        ["v1", "orders" | "products"] => Some("GET, HEAD, POST"),
-        ["v1", "orders" | "products", _] | ["healthz" | "readyz" | "metrics" | "openapi.json"] => Some("GET, HEAD"),
-        ["v1", "orders", _, "cancel" | "confirm"] | ["v1", "products", _, "stock"] => Some("POST"),
+        ["v1", "orders" | "products" | "webhooks"] => Some("GET, HEAD, POST"),
+        ["v1", "webhooks", _] => Some("GET, HEAD, PUT, DELETE"),
+        ["v1", "orders" | "products", _]
+        | ["v1", "webhooks", _, "deliveries"]
+        | ["healthz" | "readyz" | "metrics" | "openapi.json"] => Some("GET, HEAD"),
+        ["v1", "orders", _, "cancel" | "confirm"]
+        | ["v1", "products", _, "stock"]
+        | ["v1", "webhooks", _, "secret" | "replay" | "test"] => Some("POST"),
+        ["v1", "orders", _, "payments" | "refunds"]
+        | ["v1", "operations", "sagas", _, _, "retry" | "compensate" | "resolve"] => Some("POST"),
+        ["v1", "payments", _, _] | ["v1", "orders", _, "events"] => Some("GET"),
+        ["v1", "orders", _, "timeline"] | ["v1", "operations", "sagas"] => Some("GET, HEAD"),
         ["v1", "products", _, "sale"] => Some("PUT, DELETE"),
         _ => None,
     }
@@ -121,8 +157,34 @@ fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or(any().map(String::new)).unify()
 }
 
+/// Two parts of the path, and the query.
+fn all(one: String, other: String, query: String) -> (String, String, String) {
+    (one, other, query)
+}
+
+/// Two parts of the path; or one, and the query.
+fn both(part: String, query: String) -> (String, String) {
+    (part, query)
+}
+
 /// A handler's answer, once it comes.
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A handler that answers with a stream.
+fn stream<F>(handler: impl Fn(String, Call) -> F + Clone) -> impl Fn(String, Call) -> Answering + Clone
+where
+    F: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    move |part, call| {
+        let (trace, answer) = (call.trace, handler(part, call));
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => with_trace(trace, response),
+                Err(problem) => finish(trace, Err(problem)),
+            }
+        })
+    }
+}
 
 fn run<F>(handler: impl Fn(Call) -> F + Clone) -> impl Fn(Call) -> Answering + Clone
 where

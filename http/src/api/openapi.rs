@@ -1,8 +1,9 @@
 //! The API's description, generated from the handlers (OpenAPI 3.1).
 
 use super::status::Code;
-use super::{operations, orders, products, schema};
+use super::{operations, order_events, orders, payments, products, sagas, schema, webhooks};
 use serde_json::{Map, Value, json};
+use son7shop_actors::webhooks::MESSAGE_TYPES;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -26,12 +27,31 @@ const PROSE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f
 
 /// What the derives cannot say of the schemas.
 fn describe_schemas(schemas: &mut Value) {
-    for request in ["PlaceOrder", "LineRequest", "CreateProduct", "AdjustStock", "SetSale"] {
+    for request in [
+        "PlaceOrder",
+        "LineRequest",
+        "CreateProduct",
+        "AdjustStock",
+        "SetSale",
+        "StartPayment",
+        "RequestRefund",
+        "Operate",
+        "Resolve",
+        "CreateWebhook",
+        "SetWebhook",
+        "ReplayWebhook",
+    ] {
         schemas[request]["additionalProperties"] = false.into();
     }
     schemas["AdjustStock"]["properties"]["delta"]["not"] = json!({"const": 0});
     schemas["AdjustStock"]["properties"]["reason"]["pattern"] = PROSE.into();
     schemas["CreateProduct"]["properties"]["name"]["pattern"] = PROSE.into();
+    for request in ["RequestRefund", "Operate", "Resolve"] {
+        schemas[request]["properties"]["reason"]["pattern"] = PROSE.into();
+    }
+    for request in ["CreateWebhook", "SetWebhook"] {
+        schemas[request]["properties"]["events"]["items"]["enum"] = MESSAGE_TYPES.into();
+    }
     let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
     schemas["Problem"]["properties"]["code"]["enum"] = codes.into();
 }
@@ -78,13 +98,19 @@ What is no HTTP request at all is answered before the API sees it, with the stat
 more than 100 headers or a head, target included, of more than about 32 KiB."),
     paths(
         orders::place, orders::list, orders::show, orders::cancel, orders::confirm,
+        payments::start, payments::came_back, payments::refund, payments::timeline, order_events::follow,
+        sagas::list, sagas::retry, sagas::compensate, sagas::resolve,
         products::create, products::list, products::show, products::adjust_stock, products::set_sale, products::delete_sale,
+        webhooks::create, webhooks::list, webhooks::show, webhooks::update, webhooks::delete,
+        webhooks::rotate, webhooks::deliveries, webhooks::replay, webhooks::test,
         operations::healthz, operations::readyz, operations::metrics, operations::openapi,
     ),
     components(schemas(schema::Problem)),
     tags(
         (name = "orders", description = "What customers buy"),
+        (name = "payments", description = "How orders are paid, and what is given back"),
         (name = "products", description = "What is sold"),
+        (name = "webhooks", description = "Which other software is told what happens"),
         (name = "operations", description = "For whoever runs the shop"),
     ),
     modifiers(&Bearer, &Problems)
@@ -139,9 +165,15 @@ const SALE: &[Code] = &[
     Code::PartUnanswered,
 ];
 
+/// What can go wrong wherever a webhook is named.
+const WEBHOOK: &[Code] = &[Code::Forbidden, Code::UnknownWebhook];
+
 /// What can go wrong in each operation.
 fn problems_of(operation: &str) -> Vec<Code> {
     use Code::{Forbidden, InvalidCursor, InvalidHeader, InvalidParameter, NoSale, NotReady, PreconditionFailed};
+    use Code::{GatewaySilent, MethodUnavailable, NothingToPay, PaymentNotBegun, TooManyAttempts};
+    use Code::{KeyInvalid, KeyReused, StorageFailed, WebhookDisabled, WebhookLimit};
+    use Code::{NothingToRefund, RefundOutOfRange, RefundUnderWay, TooManyRefunds, UnitsOutOfRange};
     use Code::{ProductExists, StockOutOfRange, UnknownOrder, UnknownProduct, WrongState};
     let all = match operation {
         "place_order" => [TOKEN, KEY, BODY, OWNER, WRITE, SALE, &[Forbidden, UnknownProduct]].concat(),
@@ -162,6 +194,31 @@ fn problems_of(operation: &str) -> Vec<Code> {
         }
         "delete_sale" => {
             [TOKEN, OWNER, WRITE, &[Forbidden, InvalidParameter, UnknownProduct, NoSale, PreconditionFailed]].concat()
+        }
+        "create_webhook" => [TOKEN, BODY, &[Forbidden, KeyInvalid, KeyReused, WebhookLimit, StorageFailed]].concat(),
+        "list_webhooks" => [TOKEN, &[Forbidden]].concat(),
+        "show_webhook" => [TOKEN, WEBHOOK].concat(),
+        "update_webhook" => [TOKEN, BODY, WEBHOOK, &[StorageFailed]].concat(),
+        "delete_webhook" => [TOKEN, WEBHOOK, &[StorageFailed]].concat(),
+        "rotate_webhook_secret" => [TOKEN, WEBHOOK, &[WebhookLimit, StorageFailed]].concat(),
+        "list_webhook_deliveries" => [TOKEN, WEBHOOK, &[InvalidParameter, InvalidCursor, StorageFailed]].concat(),
+        "replay_webhook" => [TOKEN, BODY, WEBHOOK, &[WebhookDisabled]].concat(),
+        "test_webhook" => [TOKEN, WEBHOOK, &[WebhookDisabled, WebhookLimit]].concat(),
+        "start_payment" => {
+            let pay = &[NothingToPay, TooManyAttempts, MethodUnavailable, PaymentNotBegun, GatewaySilent];
+            [TOKEN, KEY, BODY, OWNER, WRITE, DATABASE, &[InvalidParameter, UnknownOrder, WrongState], pay].concat()
+        }
+        "return_from_gateway" => [OWNER, DATABASE, &[InvalidParameter, InvalidHeader]].concat(),
+        "request_refund" => {
+            let back = &[NothingToRefund, RefundUnderWay, TooManyRefunds, RefundOutOfRange, UnitsOutOfRange];
+            let order = &[Forbidden, InvalidParameter, UnknownOrder, WrongState, Code::TotalTooLarge];
+            [TOKEN, KEY, BODY, OWNER, WRITE, DATABASE, order, back].concat()
+        }
+        "show_timeline" | "follow_order" => [TOKEN, OWNER, &[InvalidParameter, UnknownOrder]].concat(),
+        "list_sagas" => [TOKEN, OWNER, &[Forbidden, InvalidParameter, InvalidCursor]].concat(),
+        "retry_step" | "compensate_step" | "resolve_step" => {
+            let step = &[Forbidden, InvalidParameter, UnknownOrder, WrongState, Code::NoSuchStep, Code::WrongStep];
+            [TOKEN, BODY, OWNER, WRITE, DATABASE, step].concat()
         }
         "readyz" => vec![NotReady],
         _ => Vec::new(),

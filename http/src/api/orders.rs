@@ -112,11 +112,11 @@ pub(super) async fn confirm(id: String, call: Call) -> Result<Answer, Problem> {
     Ok(Answer::ok(json::order(&order)))
 }
 
-fn order_id(text: &str) -> Result<OrderId, Problem> {
+pub(super) fn order_id(text: &str) -> Result<OrderId, Problem> {
     OrderId::parse(text).map_err(|error| Problem::parameter("id", error.to_string()))
 }
 
-fn location(id: OrderId) -> HeaderValue {
+pub(super) fn location(id: OrderId) -> HeaderValue {
     // An id is always a valid value; the fallback is never taken.
     HeaderValue::try_from(format!("/v1/orders/{id}")).unwrap_or(HeaderValue::from_static("/v1/orders"))
 }

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::status::Code;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use son7shop_engine::{OrderId, Sku, Time};
+use son7shop_engine::{Lsn, OrderId, PartitionId, Sku, Time};
 use std::borrow::Cow;
 use utoipa::IntoParams;
 
@@ -82,6 +82,8 @@ pub(super) struct Cursor;
 const VERSION: u8 = 1;
 const OF_ORDER: u8 = b'o';
 const OF_PRODUCT: u8 = b'p';
+const OF_DELIVERY: u8 = b'd';
+const OF_STEP: u8 = b's';
 
 impl Cursor {
     /// The place after an order.
@@ -97,6 +99,35 @@ impl Cursor {
         let mut bytes = vec![VERSION, OF_PRODUCT];
         bytes.extend_from_slice(sku.as_str().as_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The place after a try in a delivery log.
+    pub(super) fn of_delivery(number: u64) -> String {
+        let mut bytes = vec![VERSION, OF_DELIVERY];
+        bytes.extend_from_slice(&number.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The place after an open step.
+    pub(super) fn of_step(partition: PartitionId, lsn: Lsn) -> String {
+        let mut bytes = vec![VERSION, OF_STEP];
+        bytes.extend_from_slice(&partition.0.to_be_bytes());
+        bytes.extend_from_slice(&lsn.0.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads [`Cursor::of_step`] back.
+    pub(super) fn step(cursor: &str) -> Result<(PartitionId, Lsn), Problem> {
+        let place = Self::place(cursor, OF_STEP)?;
+        let (partition, lsn) = place.split_first_chunk::<2>().ok_or_else(Self::unknown)?;
+        let lsn = <[u8; 8]>::try_from(lsn).map_err(|_| Self::unknown())?;
+        Ok((PartitionId(u16::from_be_bytes(*partition)), Lsn(u64::from_be_bytes(lsn))))
+    }
+
+    /// Reads [`Cursor::of_delivery`] back.
+    pub(super) fn delivery(cursor: &str) -> Result<u64, Problem> {
+        let place = Self::place(cursor, OF_DELIVERY)?;
+        <[u8; 8]>::try_from(place).map(u64::from_be_bytes).map_err(|_| Self::unknown())
     }
 
     /// Reads [`Cursor::of_order`] back.
@@ -169,6 +200,8 @@ mod tests {
             assert_eq!(Cursor::order(bad).map_err(|problem| problem.code()), Err(Code::InvalidCursor), "{bad}");
         }
         assert!(Cursor::product(&cursor).is_err());
+        assert_eq!(Cursor::delivery(&Cursor::of_delivery(7)).unwrap(), 7);
+        assert!(Cursor::delivery(&cursor).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use son7shop_actors::ShopError;
+use son7shop_actors::webhooks::WebhookError;
 use son7shop_engine::{Refusal, Time};
 use std::borrow::Cow;
 use warp::reply::Response;
@@ -55,6 +56,12 @@ impl Problem {
         let challenge =
             if sent { r#"Bearer realm="son7shop", error="invalid_token""# } else { r#"Bearer realm="son7shop""# };
         Self::new(Code::Unauthorized, error.to_string()).header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    /// The shop does not find what it has just made: a defect.
+    pub(super) fn lost() -> Self {
+        tracing::error!("an attempt or a refund that was begun is not there");
+        Self::new(Code::Internal, "the shop met a state that it should not have")
     }
 
     /// The path is known, but only for the methods in `allow`.
@@ -113,10 +120,30 @@ impl From<ShopError> for Problem {
             ShopError::OutcomeUnknown => Self::new(Code::OutcomeUnknown, detail),
             ShopError::PartitionClosed { .. } => Self::new(Code::PartitionClosed, detail),
             ShopError::JournalFull { .. } => Self::new(Code::JournalFull, detail),
+            ShopError::NoGateway { .. } => Self::new(Code::MethodUnavailable, detail),
+            ShopError::PaymentNotBegun => Self::new(Code::PaymentNotBegun, detail),
+            ShopError::GatewaySilent => Self::new(Code::GatewaySilent, detail),
             ShopError::DatabaseUnavailable(why) => {
                 tracing::warn!(%why, "the database is unavailable");
                 Self::new(Code::DatabaseUnavailable, "the database does not answer, or is too far behind to answer for")
             }
+        }
+    }
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        let said = error.to_string();
+        match error {
+            WebhookError::Unknown => Self::new(Code::UnknownWebhook, said),
+            WebhookError::Url(_) => Self::field("url", said),
+            WebhookError::UnknownEvent(_) => Self::field("events", said),
+            WebhookError::Limit { max, .. } => Self::new(Code::WebhookLimit, said).with("limit", max),
+            WebhookError::Full => Self::new(Code::WebhookLimit, said),
+            WebhookError::Disabled => Self::new(Code::WebhookDisabled, said),
+            WebhookError::KeyReused => Self::new(Code::KeyReused, said),
+            WebhookError::Replay { field, .. } => Self::field(field, said),
+            WebhookError::Files => Self::new(Code::StorageFailed, said),
         }
     }
 }

@@ -9,6 +9,10 @@ use http::StatusCode;
 pub(super) const OK: StatusCode = StatusCode::OK;
 /// What was asked for is made, on disk, and in the body.
 pub(super) const CREATED: StatusCode = StatusCode::CREATED;
+/// It is on its way.
+pub(super) const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
+/// It is done, and there is nothing to show.
+pub(super) const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
 /// The reader has it already.
 pub(super) const NOT_MODIFIED: StatusCode = StatusCode::NOT_MODIFIED;
 
@@ -77,6 +81,8 @@ codes! {
     UnknownProduct = NOT_FOUND, "unknown_product", "There is no such product";
     /// No such order, or somebody else's.
     UnknownOrder = NOT_FOUND, "unknown_order", "There is no such order";
+    /// No such webhook.
+    UnknownWebhook = NOT_FOUND, "unknown_webhook", "There is no such webhook";
     /// The product is not on sale.
     NoSale = NOT_FOUND, "no_sale", "The product is not on sale";
     /// The path is known, the method is not.
@@ -113,6 +119,10 @@ codes! {
     NoSuchStep = NOT_FOUND, "no_such_step", "The order has no such step open";
     /// The step cannot be ended in this way.
     WrongStep = CONFLICT, "wrong_step", "This cannot be done about this step";
+    /// There are as many webhooks, secrets or waiting messages as there may be.
+    WebhookLimit = CONFLICT, "webhook_limit", "There can be no more of these";
+    /// The webhook is not called at the moment.
+    WebhookDisabled = CONFLICT, "webhook_disabled", "The webhook is disabled";
     /// The sale has ended.
     SaleOver = GONE, "sale_over", "The sale is over";
     /// `If-Match` or `If-None-Match` says otherwise.
@@ -125,6 +135,12 @@ codes! {
     KeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used for another request";
     /// A defect of the shop; nothing the caller did.
     Internal = INTERNAL_SERVER_ERROR, "internal", "Something went wrong in the shop";
+    /// The shop is not paid in this way.
+    MethodUnavailable = CONFLICT, "payment_method_unavailable", "The shop takes no payments by this method";
+    /// The gateway would not begin the payment, or could not be reached; nothing was taken.
+    PaymentNotBegun = BAD_GATEWAY, "payment_not_begun", "The gateway did not begin the payment";
+    /// The gateway has not answered yet: ask again with the same key.
+    GatewaySilent = SERVICE_UNAVAILABLE, "gateway_silent", "The gateway has not answered yet";
     /// Too many orders are under way; nothing happened.
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "Too many orders are under way";
     /// Whether it happened is not known: ask again with the same key.
@@ -139,6 +155,8 @@ codes! {
     DeadlineBeforePlaced = SERVICE_UNAVAILABLE, "deadline_before_placed", "The order could not be placed in time";
     /// A part of the basket was not answered for in time; nothing is held.
     PartUnanswered = SERVICE_UNAVAILABLE, "part_unanswered", "A part of the shop did not answer in time";
+    /// A file of the shop's cannot be written; nothing happened.
+    StorageFailed = SERVICE_UNAVAILABLE, "storage_failed", "A file cannot be written";
     /// The shop is not ready to serve.
     NotReady = SERVICE_UNAVAILABLE, "not_ready", "The shop is not ready";
 }
@@ -149,8 +167,8 @@ impl Code {
         match self {
             Self::Overloaded | Self::OutcomeUnknown | Self::NotReady | Self::RequestInProgress => Some("1"),
             Self::PartitionClosed | Self::DeadlineBeforePlaced | Self::PartUnanswered => Some("2"),
-            Self::DatabaseUnavailable => Some("5"),
-            Self::JournalFull => Some("30"),
+            Self::DatabaseUnavailable | Self::GatewaySilent => Some("5"),
+            Self::JournalFull | Self::StorageFailed => Some("30"),
             _ => None,
         }
     }

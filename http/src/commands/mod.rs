@@ -1,6 +1,7 @@
 //! What the program does, one file for each command.
 
 pub(crate) mod journal;
+pub(crate) mod paying;
 pub(crate) mod serve;
 pub(crate) mod token;
 pub(crate) mod verify;

@@ -1,6 +1,6 @@
 //! `son7shop serve`: opens the shop, serves it, and stops it in order.
 
-use super::{log_to_stderr, signing_key, storage};
+use super::{log_to_stderr, paying, signing_key, storage};
 use anyhow::Context as _;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -10,7 +10,9 @@ use son7shop_http::data_plane::Listeners;
 use son7shop_http::metrics::Metrics;
 use son7shop_http::settings::Settings;
 use son7shop_http::token::Tokens;
+use son7shop_payments::sandbox::server::Sandbox;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,10 +51,11 @@ async fn serve(settings: &Settings, key: Option<&str>, metrics: Metrics) -> anyh
     let meanwhile = listeners.serve_meanwhile(TowerToHyperService::new(opening)).context("answering while it opens")?;
     tracing::info!(%address, "opening the shop");
     let shop = tokio::select! {
-        shop = Shop::open(settings.shop(), storage()) => shop?,
+        shop = open(settings, address) => shop?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };
+    let (shop, sandbox) = shop;
     let tokens = Tokens::of(&signing_key(settings, key)?)?;
     let api = Api { shop: shop.clone(), tokens, metrics: metrics.clone() };
     // Nobody is told "not ready" by a shop that is.
@@ -77,8 +80,21 @@ async fn serve(settings: &Settings, key: Option<&str>, metrics: Metrics) -> anyh
         tracing::warn!("some connections did not end in time");
     }
     shop.close(by.saturating_duration_since(Instant::now())).await;
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+async fn open(settings: &Settings, address: SocketAddr) -> anyhow::Result<(Shop, Option<Sandbox>)> {
+    let (payments, sandbox) = paying::open(settings, address).await?;
+    if let Some(sandbox) = &sandbox {
+        let (pages, control) = (sandbox.pages_url(), sandbox.control_url());
+        tracing::warn!(pages, control, "orders are paid in a sandbox: no money moves");
+    }
+    let shop = Shop::open(son7shop_actors::Settings { payments, ..settings.shop() }, storage()).await?;
+    Ok((shop, sandbox))
 }
 
 async fn keep_metrics(metrics: Metrics) {

@@ -56,6 +56,7 @@ fn every_operation_can_succeed() {
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
         world.check(&get(path, Who::Nobody), 200, "");
     }
+    crate::webhooks::all_succeed(&world);
     world.check(&order("three", &[("apple", 1)]), 201, "");
     let all: BTreeSet<_> = world.document.operations().map(|(id, _, _)| id.to_owned()).collect();
     assert_eq!(world.seen(|status| status < 300), all);

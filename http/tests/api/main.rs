@@ -9,5 +9,6 @@ mod drift;
 mod promises;
 mod said;
 mod unavailable;
+mod webhooks;
 mod wire_errors;
 mod world;

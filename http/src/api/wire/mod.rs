@@ -3,13 +3,18 @@
 //!
 //! Every struct takes exactly its own fields: there is no way to send a price with an order.
 
+mod payments;
+
+pub(super) use payments::{Operate, RequestRefund, Resolve, ResolvedAs, StartPayment};
+
 use super::clock;
 use super::problem::Problem;
 use super::status::Code;
 use compact_str::CompactString;
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use son7shop_engine::{LineRequest, MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, SaleTerms, Sku, Time, Won};
+use son7shop_actors::webhooks::ReplayFrom;
+use son7shop_engine::{LineRequest, Lsn, MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, SaleTerms, Sku, Time, Won};
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -17,6 +22,8 @@ use utoipa::ToSchema;
 pub(super) const LINES_MAX: usize = 50;
 /// The longest reason for a stock change, in bytes of UTF-8.
 pub(super) const REASON_MAX: usize = 200;
+/// The most types of message that a webhook can name.
+const EVENTS_MAX: usize = 50;
 
 /// An order to place. A price is not part of it: the shop knows its prices.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -96,6 +103,80 @@ pub(super) struct SetSale {
     #[serde(deserialize_with = "per_customer_limit")]
     #[schema(minimum = 1, maximum = 100_000, example = 2)]
     per_customer_limit: u32,
+}
+
+/// Other software that is to be told what happens.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateWebhook {
+    /// Where messages go: https; http for this machine's own addresses, while the shop itself
+    /// listens on one. No user or password in it, no fragment.
+    #[serde(deserialize_with = "url")]
+    #[schema(value_type = String, min_length = 1, max_length = 500, example = "https://warehouse.example/son7shop")]
+    pub(super) url: String,
+    /// Which types of message; empty: all.
+    #[serde(default, deserialize_with = "events")]
+    #[schema(value_type = Vec<String>, max_items = 50, example = json!(["order.placed", "order.confirmed"]))]
+    pub(super) events: Vec<String>,
+    /// For people: up to 200 bytes of UTF-8, no control characters.
+    #[serde(default, deserialize_with = "description")]
+    #[schema(value_type = String, max_length = 200, example = "the warehouse")]
+    pub(super) description: String,
+}
+
+/// An endpoint's terms, as a whole.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetWebhook {
+    /// As when it was registered.
+    #[serde(deserialize_with = "url")]
+    #[schema(value_type = String, min_length = 1, max_length = 500, example = "https://warehouse.example/son7shop")]
+    pub(super) url: String,
+    /// Which types of message; empty: all.
+    #[serde(default, deserialize_with = "events")]
+    #[schema(value_type = Vec<String>, max_items = 50, example = json!(["order.placed", "order.confirmed"]))]
+    pub(super) events: Vec<String>,
+    /// For people: up to 200 bytes of UTF-8, no control characters.
+    #[serde(default, deserialize_with = "description")]
+    #[schema(value_type = String, max_length = 200, example = "the warehouse")]
+    pub(super) description: String,
+    /// Whether it is not to be called.
+    #[serde(default, deserialize_with = "disabled")]
+    #[schema(value_type = bool, example = false)]
+    pub(super) disabled: bool,
+}
+
+/// From where an endpoint is told again: `after_lsn` or `since`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReplayWebhook {
+    /// Only what happened in this partition.
+    #[serde(default, deserialize_with = "partition")]
+    #[schema(value_type = u16, required = false, minimum = 0, maximum = 1023, example = 0)]
+    partition: Option<u16>,
+    /// What comes after this event: the number at the end of a message's id.
+    #[serde(default, deserialize_with = "after_lsn")]
+    #[schema(value_type = u64, required = false, minimum = 0, maximum = 9_007_199_254_740_991_u64, example = 0)]
+    after_lsn: Option<u64>,
+    /// What happened at or after this time; RFC 3339.
+    #[serde(default, deserialize_with = "since")]
+    #[schema(value_type = String, required = false, format = DateTime, example = "2026-12-01T01:00:00Z")]
+    since: Option<Time>,
+}
+
+impl ReplayWebhook {
+    /// Which partition, and from where.
+    pub(super) fn into_place(self) -> Result<(Option<u16>, ReplayFrom), Problem> {
+        let from = match (self.after_lsn, self.since) {
+            (Some(after), None) => ReplayFrom::After(Lsn(after)),
+            (None, Some(since)) => ReplayFrom::Since(since),
+            (Some(_), Some(_)) => return Err(Problem::field("since", "send after_lsn or since, not both")),
+            (None, None) => {
+                return Err(Problem::named(Code::MissingField, "field", "since", "send after_lsn or since"));
+            }
+        };
+        Ok((self.partition, from))
+    }
 }
 
 impl PlaceOrder {
@@ -367,4 +448,41 @@ fn closes_at<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Erro
 fn instant<'de, D: Deserializer<'de>>(deserializer: D, field: &'static str) -> Result<Time, D::Error> {
     let must = "must be an RFC 3339 time from 1970 to 9999";
     text(deserializer, field, |text| clock::parse(text).ok_or_else(|| must.to_owned()))
+}
+
+fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    // The shop looks closer: which addresses may be called depends on its settings.
+    text(deserializer, "url", |text| Ok(text.to_owned()))
+}
+
+fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let must = format!("must be a list of at most {EVENTS_MAX} event types");
+    match Vec::<String>::deserialize(deserializer) {
+        Ok(events) if events.len() <= EVENTS_MAX => Ok(events),
+        _ => Err(invalid("events", must)),
+    }
+}
+
+fn description<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, "description", |text| {
+        let fits = text.len() <= REASON_MAX && !text.chars().any(char::is_control);
+        let must = format!("must be at most {REASON_MAX} bytes of UTF-8, without control characters");
+        if fits { Ok(text.to_owned()) } else { Err(must) }
+    })
+}
+
+fn disabled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    bool::deserialize(deserializer).map_err(|_| invalid("disabled", "must be true or false"))
+}
+
+fn partition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    number(deserializer, "partition", 0, 1023).map(Some)
+}
+
+fn after_lsn<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    number(deserializer, "after_lsn", 0, (1 << 53) - 1).map(Some)
+}
+
+fn since<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    instant(deserializer, "since").map(Some)
 }

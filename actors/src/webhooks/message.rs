@@ -1,0 +1,333 @@
+//! What the shop's other software is told of an event: one pure function.
+//!
+//! Must never let out a key, a proof, a nonce or the address of a payment page: what is told
+//! is named here field by field, never an event as a whole.
+
+use serde_json::{Value, json};
+use son7shop_engine::{
+    CURRENCY, Event, LineRequest, Lsn, OrderId, OrderStatus, OrderView, PartitionId, PricedLine, Record, Role, StepRef,
+    Time,
+};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Every type of message that an endpoint can ask for.
+pub const MESSAGE_TYPES: &[&str] = &[
+    "order.placed",
+    "order.confirmed",
+    "order.cancelled",
+    "order.expired",
+    "payment.started",
+    "payment.ended",
+    "payment.captured_late",
+    "refund.requested",
+    "refund.done",
+    "saga.parked",
+    "product.created",
+    "stock.adjusted",
+    "sale.set",
+    "sale.deleted",
+];
+/// The type of the message that only tries an endpoint.
+pub(super) const PING: &str = "ping";
+
+/// A message in the making.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Message {
+    /// The same whenever the same event is told: whoever hears it twice can drop it.
+    pub(super) id: String,
+    pub(super) kind: &'static str,
+    /// When it was decided.
+    at: Time,
+    data: Data,
+}
+
+/// What a message tells.
+#[derive(Debug, Clone, PartialEq)]
+enum Data {
+    /// All of it stands in the event.
+    Whole(Value),
+    /// The order as a whole: the event has only its part, home has the rest.
+    Order { id: OrderId, status: OrderStatus, ended: bool, by: Option<&'static str> },
+}
+
+/// What is told of an event; `None`: nothing. A new event must find its line here.
+pub(super) fn message_of(record: &Record, lsn: Lsn, partition: PartitionId) -> Option<Message> {
+    let order = |id, status, by| Data::Order { id, status, ended: status != OrderStatus::Held, by };
+    let (kind, data) = match &record.event {
+        Event::OrderPlaced { id, customer, lines, total, deadline, .. } => {
+            let placed = OrderView {
+                id: *id,
+                customer: customer.clone(),
+                status: OrderStatus::Held,
+                lines: lines.clone(),
+                total: *total,
+                placed_at: record.at,
+                deadline: *deadline,
+                ended_at: None,
+                payment: None,
+                lsn,
+            };
+            ("order.placed", Data::Whole(order_data(&placed, OrderStatus::Held, None, None)))
+        }
+        Event::BasketPlaced { id, .. } => ("order.placed", order(*id, OrderStatus::Held, None)),
+        Event::OrderConfirmed(ended) => ("order.confirmed", order(ended.id, OrderStatus::Confirmed, None)),
+        Event::OrderCancelled { ended, by } => {
+            ("order.cancelled", order(ended.id, OrderStatus::Cancelled, Some(role(*by))))
+        }
+        Event::PaymentCaptured { ended, .. } => ("order.confirmed", order(ended.id, OrderStatus::Confirmed, None)),
+        Event::OperatorActed { effect, .. } => {
+            let record = Record { at: record.at, event: (**effect).clone() };
+            return message_of(&record, lsn, partition);
+        }
+        Event::OrderExpired(ended) => ("order.expired", order(ended.id, OrderStatus::Expired, None)),
+        Event::ProductCreated { sku, name, price, on_hand, .. } => {
+            let data = json!({
+                "sku": sku.as_str(), "name": name.as_str(), "price": price.0, "currency": CURRENCY, "on_hand": on_hand,
+            });
+            ("product.created", Data::Whole(data))
+        }
+        Event::StockAdjusted { sku, delta, reason, .. } => {
+            let data = json!({ "sku": sku.as_str(), "delta": delta, "reason": reason.as_str() });
+            ("stock.adjusted", Data::Whole(data))
+        }
+        Event::SaleSet { sku, terms, .. } => {
+            let data = json!({
+                "sku": sku.as_str(), "opens_at": text(terms.opens_at), "closes_at": text(terms.closes_at),
+                "price": terms.price.0, "currency": CURRENCY, "per_customer_limit": terms.per_customer_limit,
+            });
+            ("sale.set", Data::Whole(data))
+        }
+        Event::SaleDeleted { sku } => ("sale.deleted", Data::Whole(json!({ "sku": sku.as_str() }))),
+        Event::PaymentStarted { order, attempt, method, amount, .. } => {
+            let data = json!({
+                "order": order.to_string(), "attempt": attempt, "method": method.as_str(), "amount": amount.0,
+                "currency": CURRENCY,
+            });
+            ("payment.started", Data::Whole(data))
+        }
+        Event::PaymentEnded { order, attempt, why, .. } => {
+            let data = json!({ "order": order.to_string(), "attempt": attempt, "why": why.as_str() });
+            ("payment.ended", Data::Whole(data))
+        }
+        Event::PaymentCapturedLate { order, attempt, captured, refund, .. } => {
+            let data = json!({
+                "order": order.to_string(), "attempt": attempt, "amount": captured.amount.0, "currency": CURRENCY,
+                "refund": refund,
+            });
+            ("payment.captured_late", Data::Whole(data))
+        }
+        Event::RefundRequested { order, refund, attempt, amount, lines, restock, reason, .. } => {
+            let line = |line: &LineRequest| json!({ "sku": line.sku.as_str(), "quantity": line.quantity });
+            let data = json!({
+                "order": order.to_string(), "refund": refund, "attempt": attempt, "amount": amount.0,
+                "currency": CURRENCY, "lines": lines.iter().map(line).collect::<Vec<_>>(), "restock": restock,
+                "reason": reason.as_str(),
+            });
+            ("refund.requested", Data::Whole(data))
+        }
+        Event::RefundDone { order, refund, attempt, back, all, .. } => {
+            let data = json!({
+                "order": order.to_string(), "refund": refund, "attempt": attempt, "amount": back.amount.0,
+                "currency": CURRENCY, "order_refunded": all,
+            });
+            ("refund.done", Data::Whole(data))
+        }
+        Event::StepTried { order, step, answer, next: None } => {
+            let (of, number) = match step {
+                StepRef::Attempt(number) => ("attempt", number),
+                StepRef::Refund(number) => ("refund", number),
+            };
+            let data = json!({ "order": order.to_string(), of: number, "answer": answer.as_str() });
+            ("saga.parked", Data::Whole(data))
+        }
+        // Nobody outside hears how a basket comes about, each step of a payment, nor what is forgotten.
+        Event::PaymentReady { .. }
+        | Event::PaymentAuthorised { .. }
+        | Event::PaymentHinted { .. }
+        | Event::PaymentLooked { .. }
+        | Event::ProofRejected { .. }
+        | Event::StepTried { .. }
+        | Event::StepRetried { .. }
+        | Event::RefundSized { .. }
+        | Event::RefundRefused { .. }
+        | Event::PartRestocked { .. } => return None,
+        Event::OrderOpened { .. }
+        | Event::OrderRefused(_)
+        | Event::PartHeld { .. }
+        | Event::PartReleased { .. }
+        | Event::PartConfirmed { .. }
+        | Event::Forgotten { .. } => return None,
+    };
+    Some(Message { id: format!("msg_p{partition}_{lsn}"), kind, at: record.at, data })
+}
+
+/// A message that only tries an endpoint.
+pub(super) fn ping(id: String, endpoint: &str, at: Time) -> Message {
+    Message { id, kind: PING, at, data: Data::Whole(json!({ "endpoint": endpoint })) }
+}
+
+impl Message {
+    /// The order that must be looked up before there is a body.
+    pub(super) fn order(&self) -> Option<OrderId> {
+        match self.data {
+            Data::Order { id, .. } => Some(id),
+            Data::Whole(_) => None,
+        }
+    }
+
+    /// The body as it is sent; `order` is what [`Message::order`] names. The order's state is
+    /// the event's: by the time it is looked up, it may have gone on.
+    pub(super) fn body(&self, order: Option<&OrderView>) -> String {
+        let data = match (&self.data, order) {
+            (Data::Whole(data), _) => data.clone(),
+            (Data::Order { status, ended, by, .. }, Some(order)) => {
+                order_data(order, *status, ended.then_some(self.at), *by)
+            }
+            (Data::Order { id, status, .. }, None) => json!({ "id": id.to_string(), "status": status.as_str() }),
+        };
+        json!({ "type": self.kind, "timestamp": text(self.at), "data": data }).to_string()
+    }
+}
+
+fn order_data(order: &OrderView, status: OrderStatus, ended_at: Option<Time>, by: Option<&str>) -> Value {
+    let line = |line: &PricedLine| json!({ "sku": line.sku.as_str(), "quantity": line.quantity, "unit_price": line.unit_price.0 });
+    let mut data = json!({
+        "id": order.id.to_string(),
+        "customer": order.customer.as_str(),
+        "status": status.as_str(),
+        "lines": order.lines.iter().map(line).collect::<Vec<_>>(),
+        "total": order.total.0,
+        "currency": CURRENCY,
+        "placed_at": text(order.placed_at),
+        "expires_at": text(order.deadline),
+    });
+    if let Some(ended_at) = ended_at {
+        data["ended_at"] = text(ended_at).into();
+    }
+    if let Some(by) = by {
+        data["by"] = by.into();
+    }
+    data
+}
+
+const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Customer => "customer",
+        Role::Admin => "admin",
+    }
+}
+
+/// RFC 3339, UTC.
+fn text(time: Time) -> String {
+    let instant = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000);
+    instant.ok().and_then(|instant| instant.format(&Rfc3339).ok()).unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use son7shop_engine::{CustomerId, Ended, RequestKey, SaleTerms, Sku, Won};
+
+    const AT: Time = Time(1_764_000_000_123);
+
+    fn told(event: Event) -> Option<(String, Value)> {
+        let message = message_of(&Record { at: AT, event }, Lsn(17), PartitionId(3))?;
+        assert_eq!(message.id, "msg_p3_17");
+        assert!(MESSAGE_TYPES.contains(&message.kind));
+        let body: Value = serde_json::from_str(&message.body(Some(&order()))).unwrap();
+        assert_eq!((&body["type"], &body["timestamp"]), (&message.kind.into(), &"2025-11-24T16:00:00.123Z".into()));
+        Some((message.kind.to_owned(), body["data"].clone()))
+    }
+
+    fn line() -> PricedLine {
+        PricedLine { sku: Sku::parse("air-90").unwrap(), quantity: 2, unit_price: Won(1000), sale: 4 }
+    }
+
+    fn order() -> OrderView {
+        OrderView {
+            id: OrderId::from_bytes([1; 16]),
+            customer: CustomerId::parse("kim").unwrap(),
+            status: OrderStatus::Expired,
+            lines: [line()].into_iter().collect(),
+            total: Won(2000),
+            placed_at: Time(0),
+            deadline: Time(600_000),
+            ended_at: None,
+            payment: None,
+            lsn: Lsn(17),
+        }
+    }
+
+    #[test]
+    fn every_event_is_told_in_its_own_fields_and_keys_never() {
+        let (id, sku) = (OrderId::from_bytes([1; 16]), Sku::parse("air-90").unwrap());
+        let key = RequestKey { key: [0xab; 16], request: [0xcd; 16] };
+        let ended = || Ended { id, lines: [].into_iter().collect(), parts: Vec::new() };
+        let view = json!({
+            "id": id.to_string(), "customer": "kim", "status": "held", "total": 2000, "currency": "KRW",
+            "lines": [{ "sku": "air-90", "quantity": 2, "unit_price": 1000 }],
+            "placed_at": "1970-01-01T00:00:00Z", "expires_at": "1970-01-01T00:10:00Z",
+        });
+        let of = |status: &str, more: &[(&str, &str)]| {
+            let mut view = view.clone();
+            view["status"] = status.into();
+            for (name, value) in more {
+                view[*name] = (*value).into();
+            }
+            view
+        };
+        let at = ("ended_at", "2025-11-24T16:00:00.123Z");
+        let placed = Event::OrderPlaced {
+            id,
+            customer: order().customer,
+            key,
+            lines: order().lines,
+            total: Won(2000),
+            deadline: Time(600_000),
+        };
+        let terms = SaleTerms { opens_at: Time(0), closes_at: Time(1000), price: Won(9), per_customer_limit: 1 };
+        let sale = json!({
+            "sku": "air-90", "opens_at": "1970-01-01T00:00:00Z", "closes_at": "1970-01-01T00:00:01Z", "price": 9,
+            "currency": "KRW", "per_customer_limit": 1,
+        });
+        let product = json!({ "sku": "air-90", "name": "Air", "price": 5, "currency": "KRW", "on_hand": 7 });
+        let cases = [
+            (placed, "order.placed", of("held", &[("placed_at", at.1)])),
+            (Event::BasketPlaced { id, parts: Vec::new(), total: Won(2000) }, "order.placed", view.clone()),
+            (Event::OrderConfirmed(ended()), "order.confirmed", of("confirmed", &[at])),
+            (
+                Event::OrderCancelled { ended: ended(), by: Role::Admin },
+                "order.cancelled",
+                of("cancelled", &[at, ("by", "admin")]),
+            ),
+            (Event::OrderExpired(ended()), "order.expired", of("expired", &[at])),
+            (
+                Event::ProductCreated {
+                    sku: sku.clone(),
+                    name: "Air".into(),
+                    price: Won(5),
+                    on_hand: 7,
+                    key: Some(key),
+                },
+                "product.created",
+                product,
+            ),
+            (
+                Event::StockAdjusted { sku: sku.clone(), delta: -3, reason: "lost".into(), key },
+                "stock.adjusted",
+                json!({ "sku": "air-90", "delta": -3, "reason": "lost" }),
+            ),
+            (Event::SaleSet { sku: sku.clone(), terms, number: 4 }, "sale.set", sale),
+            (Event::SaleDeleted { sku }, "sale.deleted", json!({ "sku": "air-90" })),
+        ];
+        let mut kinds: Vec<String> = Vec::new();
+        for (event, kind, data) in cases {
+            assert_eq!(told(event), Some((kind.to_owned(), data)));
+            kinds.push(kind.to_owned());
+        }
+        assert!(MESSAGE_TYPES.iter().all(|kind| kinds.iter().any(|told| told == kind)));
+        assert_eq!(told(Event::OrderRefused(ended())), None);
+        assert_eq!(told(Event::Forgotten { through: Lsn(1) }), None);
+    }
+}

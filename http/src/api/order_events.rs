@@ -1,0 +1,122 @@
+//! An order's timeline as a live stream of server-sent events.
+//!
+//! Each entry is one event: `id` its number, `event` what happened, `data` the entry. A reader that
+//! comes again with `Last-Event-ID` gets what it has not had. Between events a comment keeps the
+//! connection. Must never outlive the shop's serving, and costs an order that nobody watches nothing.
+
+use super::call::Call;
+use super::orders::order_id;
+use super::problem::Problem;
+use super::shown;
+use futures_util::stream::{self, Stream};
+use son7shop_actors::{Readiness, Shop, ShopError};
+use son7shop_engine::{Entry, OrderId, Requester};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use warp::Reply as _;
+use warp::reply::Response;
+use warp::sse::Event;
+
+/// How often a silent stream is given a comment.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often a silent stream looks whether the shop still serves.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// An order's timeline, live: what happened so far, then what happens.
+///
+/// `Last-Event-ID`: the number of the last entry that the reader has.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}/events", tag = "payments", operation_id = "follow_order",
+    params(("id" = uuid::Uuid, Path, description = "The order's id"),
+        ("Last-Event-ID" = Option<u32>, Header, description = "The last entry that the reader has")),
+    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String)),
+    security(("bearer" = []))
+)]
+pub(super) async fn follow(id: String, call: Call) -> Result<Response, Problem> {
+    let by = call.requester()?;
+    let order = order_id(&id)?;
+    let had = call.last_event_id()?;
+    let shop = call.api.shop.clone();
+    let changes = shop.watch_order(order).await?;
+    let told = shop.timeline(order, by.clone()).await?.entries;
+    let mut following =
+        Following { shop, order, by, had, changes: Some(changes), ready: VecDeque::new(), beat: Instant::now() };
+    following.take(told);
+    let mut response = warp::sse::reply(events(following)).into_response();
+    let headers = response.headers_mut();
+    headers.insert("x-accel-buffering", http::HeaderValue::from_static("no"));
+    headers.insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+struct Following {
+    shop: Shop,
+    order: OrderId,
+    by: Requester,
+    /// Entries that the reader has.
+    had: usize,
+    changes: Option<watch::Receiver<()>>,
+    ready: VecDeque<(usize, Entry)>,
+    beat: Instant,
+}
+
+impl Following {
+    fn take(&mut self, entries: Vec<Entry>) {
+        let new = (1..).zip(entries).skip(self.had);
+        self.ready.extend(new);
+        self.had = self.ready.back().map_or(self.had, |(number, _)| *number);
+    }
+
+    /// The next event; `None`: the stream ends.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((number, entry)) = self.ready.pop_front() {
+                self.beat = Instant::now();
+                let data = shown::entry(number, &entry).to_string();
+                return Some(Event::default().id(number.to_string()).event(entry.what.as_str()).data(data));
+            }
+            if self.shop.readiness() == Readiness::NotReady("draining".to_owned()) {
+                return None;
+            }
+            if self.beat.elapsed() >= HEARTBEAT {
+                self.beat = Instant::now();
+                return Some(Event::default().comment("still here"));
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// Waits for a change, at most for a while; `None`: there is nothing to follow any more.
+    async fn wait(&mut self) -> Option<()> {
+        let changed = match &mut self.changes {
+            Some(changes) => tokio::time::timeout(LOOK, changes.changed()).await,
+            None => {
+                tokio::time::sleep(LOOK).await;
+                self.changes = self.shop.watch_order(self.order).await.ok();
+                // What happened in between is read now.
+                Ok(Ok(()))
+            }
+        };
+        match changed {
+            Err(_) => return Some(()),
+            // Its owner ended; the next one is asked.
+            Ok(Err(_)) => self.changes = None,
+            Ok(Ok(())) => {}
+        }
+        match self.shop.timeline(self.order, self.by.clone()).await {
+            Ok(timeline) => self.take(timeline.entries),
+            Err(ShopError::Refused(_)) => return None,
+            Err(_) => self.changes = None,
+        }
+        Some(())
+    }
+}
+
+fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>> + Send {
+    stream::unfold(following, |mut following| async move {
+        let event = following.next().await?;
+        Some((Ok(event), following))
+    })
+}
