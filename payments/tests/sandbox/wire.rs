@@ -92,6 +92,8 @@ pub(crate) struct Shop {
 
 struct Seen {
     paths: Mutex<Vec<String>>,
+    /// Of each who was answered, whether they still waited for it.
+    waited: Mutex<Vec<bool>>,
     arrived: Notify,
     /// How many may be answered.
     answers: Semaphore,
@@ -102,7 +104,12 @@ impl Shop {
     pub(crate) async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Seen { paths: Mutex::default(), arrived: Notify::new(), answers: Semaphore::new(1_000) });
+        let seen = Arc::new(Seen {
+            paths: Mutex::default(),
+            waited: Mutex::default(),
+            arrived: Notify::new(),
+            answers: Semaphore::new(1_000),
+        });
         let serving = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -127,14 +134,22 @@ impl Shop {
         self.seen.paths.lock().unwrap().clone()
     }
 
+    /// Whether those who were answered still waited for it, once that are `count`.
+    pub(crate) async fn waited(&self, count: usize) -> Vec<bool> {
+        self.once(|| Some(self.seen.waited.lock().unwrap().clone()).filter(|waited| waited.len() >= count)).await
+    }
+
     /// Who has arrived, once that are `count`.
     pub(crate) async fn arrived(&self, count: usize) -> Vec<String> {
+        self.once(|| Some(self.paths()).filter(|paths| paths.len() >= count)).await
+    }
+
+    async fn once<T>(&self, is: impl Fn() -> Option<T>) -> T {
         bounded(async {
             loop {
                 let arrived = self.seen.arrived.notified();
-                let paths = self.paths();
-                if paths.len() >= count {
-                    return paths;
+                if let Some(is) = is() {
+                    return is;
                 }
                 arrived.await;
             }
@@ -155,6 +170,10 @@ async fn serve(mut stream: TcpStream, seen: Arc<Seen>) {
     seen.arrived.notify_waiters();
     if let Ok(answer) = seen.answers.acquire().await {
         answer.forget();
+        // Whoever has gone has closed the connection: there is an end to be read.
+        let waits = stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        seen.waited.lock().unwrap().push(waits);
+        seen.arrived.notify_waiters();
         let _ = stream.write_all(b"HTTP/1.1 302 Found\r\nlocation: /followed\r\ncontent-length: 0\r\n\r\n").await;
     }
 }

@@ -304,8 +304,6 @@ impl Machine {
                 self.payments[at].settling = Some(Settling { capture });
                 self.settling.insert((due, at));
                 let reply = Refusal::of_the_bank(-780, "BANK_FIRM_UNKNOWN").reply();
-                // Where it is due at once, it is true at once.
-                self.settle(now);
                 Done { reply, committed: Committed::Unsettled }
             }
             _ => {

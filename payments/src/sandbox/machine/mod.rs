@@ -59,8 +59,8 @@ use std::fmt;
 pub const SANDBOX_SECRET_KEY: &str = "DEV_SANDBOX_KEY_THAT_IS_NO_SECRET";
 /// Kakao Pay's own merchant number for trials of single payments.
 pub const SANDBOX_CID: &str = "TC0ONETIME";
-/// How many calls the journal keeps unless told otherwise.
-pub const JOURNAL_ENTRIES_MAX: usize = 100_000;
+/// How many calls the journal keeps unless told otherwise: some 50 MB of them.
+pub const JOURNAL_ENTRIES_MAX: usize = 20_000;
 
 /// What a sandbox is made with.
 #[derive(Clone)]

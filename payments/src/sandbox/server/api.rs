@@ -6,6 +6,7 @@ use super::shared::{Shared, stopping};
 use crate::sandbox::machine::{Endpoint, Reply, Step};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Response, StatusCode};
+use son7shop_engine::Time;
 use std::sync::Arc;
 
 pub(super) async fn answer(shared: &Arc<Shared>, asked: Asked) -> Result<Response<Sending>, Hangup> {
@@ -17,12 +18,12 @@ pub(super) async fn answer(shared: &Arc<Shared>, asked: Asked) -> Result<Respons
     });
     // What is not said to be JSON, or too long to be, is none.
     let body = asked.body.filter(|_| is_json).unwrap_or_default();
-    let step = shared.with(|machine, now| machine.begin(now, endpoint, header(AUTHORIZATION), &body));
+    let (began, step) = shared.with(|machine, now| (now, machine.begin(now, endpoint, header(AUTHORIZATION), &body)));
     let reply = match step {
         Step::Answer(reply) => Some(reply),
         Step::Hangup => None,
         Step::Wait { .. } => {
-            let waiting = tokio::spawn(wait_out(Arc::clone(shared), step));
+            let waiting = tokio::spawn(wait_out(Arc::clone(shared), began, step));
             // It does not panic; and whoever it would be has no answer.
             waiting.await.unwrap_or_default()
         }
@@ -30,8 +31,8 @@ pub(super) async fn answer(shared: &Arc<Shared>, asked: Asked) -> Result<Respons
     reply.map(send).ok_or(Hangup)
 }
 
-/// Goes on with a call until it ends; `None`: without an answer.
-async fn wait_out(shared: Arc<Shared>, mut step: Step) -> Option<Reply> {
+/// Goes on with a call that has come to `step` at `now`, until it ends; `None`: without an answer.
+async fn wait_out(shared: Arc<Shared>, mut now: Time, mut step: Step) -> Option<Reply> {
     let mut stopped = shared.running();
     loop {
         match step {
@@ -39,10 +40,11 @@ async fn wait_out(shared: Arc<Shared>, mut step: Step) -> Option<Reply> {
             Step::Hangup => return None,
             Step::Wait { ms, ticket } => {
                 tokio::select! {
-                    () = shared.at(shared.now().plus_millis(ms)) => {}
+                    // Counted from then: the clock may have been moved since.
+                    () = shared.at(now.plus_millis(ms)) => {}
                     () = stopping(&mut stopped) => return None,
                 }
-                step = shared.with(|machine, now| machine.resume(now, ticket));
+                (now, step) = shared.with(|machine, now| (now, machine.resume(now, ticket)));
             }
         }
     }

@@ -110,12 +110,14 @@ impl Control {
         self.shared.with(|machine, now| machine.shown(now, Whose::Tid(tid)))
     }
 
-    /// Does with the machine what this handle has no verb for.
+    /// Does with the machine what this handle has no verb for. `with` runs under the machine's
+    /// lock: it must use no handle.
     pub fn with<T>(&self, with: impl FnOnce(&mut Machine, Time) -> T) -> T {
         self.shared.with(with)
     }
 
-    /// Returns once `is` is true of the machine.
+    /// Returns once `is` is true of the machine. It runs under the machine's lock: it must use no
+    /// handle.
     pub async fn until(&self, is: impl Fn(&Machine) -> bool) {
         self.shared.until(is).await;
     }

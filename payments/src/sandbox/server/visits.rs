@@ -111,3 +111,29 @@ async fn get(address: &Address, allow_remote: bool) -> Result<u16, NoVisit> {
         never = driven => never,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_reaches_out_to_no_other_machine() {
+        let refused = |address: &'static str| async move {
+            let address = Address::new(address);
+            tokio::time::timeout(PATIENCE, get(&address, false))
+                .await
+                .is_ok_and(|got| got.is_err_and(|why| matches!(why, NoVisit::NotHere)))
+        };
+        assert!(refused("http://192.0.2.1:80/ok").await);
+        assert!(refused("http://[2001:db8::1]/ok").await);
+        assert!(!refused("http://127.0.0.1:1/ok").await, "this one is here");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_plain_http_is_not_visited() {
+        for address in ["https://127.0.0.1/ok", "ftp://127.0.0.1/ok", "/ok", ""] {
+            let got = get(&Address::new(address), true).await;
+            assert!(matches!(got, Err(NoVisit::NotHttp)), "{address}");
+        }
+    }
+}

@@ -73,6 +73,14 @@ fn states_refuse_in_the_order_of_the_table() {
     world.pass(LIFE_MS);
     assert_eq!(world.code(Endpoint::Approve, body), -785);
 
+    // In flight before terminal: the slow one was declined, and is not answered yet.
+    let mut world = World::authorised();
+    for action in [Action::DelayAfterCommit { ms: 10 }, Action::Decline { code: "NO".to_owned(), soft: false }] {
+        world.fault(Place::Approve, action);
+    }
+    let Step::Wait { .. } = world.begin(Endpoint::Approve, world.approve_body()) else { panic!("it waits") };
+    assert_eq!((world.approve(), world.status()), (-785, Status::FailPayment));
+
     // Terminal before expired, expired before unauthenticated.
     for end in [Act::Quit, Act::WrongPassword] {
         let mut world = World::ready();

@@ -86,6 +86,12 @@ fn pairs_do_both_in_either_order() {
 #[test]
 fn with_nobody_to_be_mistaken_for_the_fault_waits() {
     assert_eq!(arrivals(&[Action::SwappedOrder], false), ["Approval+right o1"]);
+    // Nor is there one where the only other payment has ended.
+    let mut world = World::prepared(json!({ "partner_order_id": "o2" }));
+    world.act(Act::Quit).unwrap();
+    world.prepare(json!({}));
+    world.fault(Place::Callback, Action::SwappedOrder);
+    assert_eq!(world.press_pay().visits[0].order, "o1");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 mod approving;
 mod astray;
+mod histories;
+
 mod pairs;
 mod preparing;
 mod refunding;

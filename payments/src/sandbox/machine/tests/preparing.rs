@@ -139,6 +139,9 @@ fn fields_that_nobody_knows_are_tolerated_and_named() {
     assert_eq!(world.last().unknown, ["cancel_reason"]);
     world.order();
     assert!(world.last().unknown.is_empty());
+    let body = with(World::ready_body(), json!({ "tid": world.tid, "quantity": 0 }));
+    assert_eq!(world.code(Endpoint::Ready, body), -2);
+    assert_eq!((world.last().tid.clone(), &world.last().unknown), (None, &vec!["tid".to_owned()]));
 }
 
 #[test]

@@ -161,15 +161,17 @@ fn untaxed_money_goes_back_as_such() {
 
 #[test]
 fn rounding_never_gives_back_more_tax_than_there_was() {
-    // An eleventh of 6 is 1, an eleventh of 11 is 1: two parts of 6 would be 2.
-    let mut world = World::prepared(json!({ "total_amount": 12 }));
-    world.press_pay();
-    let body = with(world.approve_body(), json!({ "total_amount": 12 }));
-    assert_eq!(world.answer(Endpoint::Approve, body)["amount"]["vat"], 1);
-    let vats: Vec<Value> = (0..2)
-        .map(|_| world.answer(Endpoint::Cancel, world.cancel_body(6))["approved_cancel_amount"]["vat"].clone())
-        .collect();
-    assert_eq!(vats, [1, 0]);
+    // An eleventh of 16 is 1, and so is one of 6; an eleventh of 10 is 1, and one of 5 is none.
+    for (total, vat, parts) in [(16, 1, vec![(6, 1), (6, 0), (4, 0)]), (10, 1, vec![(5, 0), (5, 1)])] {
+        let mut world = World::prepared(json!({ "total_amount": total }));
+        world.press_pay();
+        let body = with(world.approve_body(), json!({ "total_amount": total }));
+        assert_eq!(world.answer(Endpoint::Approve, body)["amount"]["vat"], vat);
+        for (part, vat) in parts {
+            let body = world.answer(Endpoint::Cancel, world.cancel_body(part));
+            assert_eq!(body["approved_cancel_amount"]["vat"], vat, "{part} of {total}");
+        }
+    }
 }
 
 #[test]

@@ -123,6 +123,7 @@ fn a_page_whose_time_is_over_leads_to_the_fail_address_and_does_nothing() {
     let mut world = standing(Status::SuccessPayment);
     world.pass(LIFE_MS);
     assert_eq!(world.act(Act::Open), Err(Stuck::NotNow(Status::SuccessPayment)), "a captured one does not lapse");
+    assert!(!world.machine.shown(world.now, Whose::Tid(&world.tid)).unwrap().expired);
 }
 
 #[test]

@@ -44,6 +44,24 @@ fn a_delay_after_holds_the_payment_and_has_done_it() {
 }
 
 #[test]
+fn who_waits_for_its_turn_holds_the_payment_in_turn() {
+    let mut world = World::captured();
+    world.fault(Place::Cancel, Action::DelayAfterCommit { ms: 10 });
+    let Step::Wait { ticket: first, .. } = world.begin(Endpoint::Cancel, world.cancel_body(1)) else {
+        panic!("it waits")
+    };
+    for action in [Action::DelayBefore { ms: 20 }, Action::DelayAfterCommit { ms: 30 }] {
+        world.fault(Place::Cancel, action);
+    }
+    let Step::Wait { ticket, .. } = world.begin(Endpoint::Cancel, world.cancel_body(2)) else { panic!("it waits") };
+    assert!(matches!(world.machine.resume(START, first), Step::Answer(_)));
+    let Step::Wait { ms, ticket } = world.machine.resume(START, ticket) else { panic!("it waits again") };
+    assert_eq!((ms, world.money(), world.cancel(3)), (30, (10_000, 3), -785));
+    assert!(matches!(world.machine.resume(START, ticket), Step::Answer(_)));
+    assert_eq!(world.cancel(3), 0);
+}
+
+#[test]
 fn time_that_a_call_waits_counts() {
     let mut world = World::authorised();
     world.pass(LIFE_MS - 1_000);
@@ -216,6 +234,12 @@ fn a_query_is_behind_for_a_while() {
     world.pass(1);
     assert_eq!(world.order()["status"], "PART_CANCEL_PAYMENT");
     let mut world = World::authorised();
+    world.pass(1);
+    assert_eq!(world.approve(), 0);
+    world.fault(Place::Order, Action::StaleOrder { ms: 1 });
+    let before = world.order();
+    assert_eq!((&before["status"], &before["approved_at"]), (&json!("AUTH_PASSWORD"), &json!(null)));
+    assert_eq!(before["cancel_available_amount"]["total"], 0);
     world.fault(Place::Order, Action::StaleOrder { ms: 60_000 });
     assert_eq!(world.order()["status"], "READY", "older than the payment: as it was prepared");
 }
@@ -247,6 +271,7 @@ fn a_rule_means_some_calls_and_is_used_up() {
     let met: Vec<bool> = [&first, &second, &second].map(|tid| faulty(&mut world, tid)).into();
     assert_eq!(met, [false, true, true]);
     assert_eq!(world.machine.faults()[0].seen, 2);
+    assert_eq!(world.machine.faults()[0].rule.times, Rule::ALWAYS);
     assert!(world.machine.remove_fault(id));
     assert!(!faulty(&mut world, &second));
     world.fault(Place::Order, Action::ExtraField);
