@@ -1,7 +1,7 @@
 //! The Kakao Pay client on real sockets, against a server that fails in every way a server can: each ends in
 //! an answer, nothing is asked twice, nothing that hangs holds up what money hangs on.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use kakaopay_common::toy::{Act, Toy, http};
 use kakaopay_common::{AMOUNT, CID, KEY, ORDER, TID, begin, capture, customer, look_up, refund};
@@ -148,12 +148,15 @@ async fn an_answer_that_does_not_come_in_time_is_unknown() {
         let toy = Toy::always(act).await;
         let client = impatient(&toy.base);
         let (begin, capture, look_up, refund) = (begin(), capture(), look_up(), refund());
-        let answers = tokio::join!(
-            PaymentGateway::begin(&client, &begin),
-            client.capture(&capture),
-            client.look_up(&look_up),
-            client.refund(&refund),
-        );
+        let answers = async {
+            tokio::join!(
+                PaymentGateway::begin(&client, &begin),
+                client.capture(&capture),
+                client.look_up(&look_up),
+                client.refund(&refund),
+            )
+        };
+        let answers = tokio::time::timeout(LONG, answers).await.expect("it waits for ever");
         for answered in [answers.0, answers.1, answers.2, answers.3] {
             assert!(
                 matches!(&answered, Answered::Unknown(t) if t.contains("no answer in time")),
