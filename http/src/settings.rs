@@ -435,6 +435,15 @@ mod tests {
     }
 
     #[test]
+    fn beyond_loopback_nobody_pays_in_the_sandbox() {
+        let beyond = Flags { listen: Some("0.0.0.0:1".parse().unwrap()), ..Flags::default() };
+        let check = |flags: &Flags, key| Settings::load(flags, true, key).unwrap().check_exposure();
+        assert!(check(&beyond, true).is_ok());
+        assert!(matches!(check(&beyond, false), Err(SettingsError::SandboxExposed { .. })));
+        assert!(check(&Flags { payments: Some(PaidBy::Off), ..beyond }, false).is_ok());
+    }
+
+    #[test]
     fn passwords_are_not_shown() {
         for (url, shown) in [
             ("mysql://shop:s3cr:et@db:3306/shop", "mysql://shop:***@db:3306/shop"),
