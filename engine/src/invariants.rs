@@ -3,6 +3,7 @@
 
 use crate::Lsn;
 use crate::ids::{OrderId, Sku};
+use crate::order::OrderStatus;
 use crate::partition::Partition;
 
 /// A broken invariant. Each variant's text begins with its number, which never changes.
@@ -83,11 +84,52 @@ pub enum Violation {
         /// Their lines, by the orders and parts.
         open_lines: usize,
     },
+    /// 9: the open steps that participants are given are those of the orders' attempts and refunds.
+    #[error("9 steps: {indexed} open steps can be found, the orders have {open}; the first that differs is {order}'s")]
+    Steps {
+        /// By the index.
+        indexed: usize,
+        /// By the attempts and refunds.
+        open: usize,
+        /// The order of the first step that is in one of the two only.
+        order: OrderId,
+    },
+    /// 10: an order that is being paid has the one attempt that says so, its newest, with an open step; any
+    /// other order has none.
+    #[error("10 attempts: order {order} is {}, which its attempts do not say", status.as_str())]
+    Attempts {
+        /// The order.
+        order: OrderId,
+        /// Where it stands.
+        status: OrderStatus,
+    },
+    /// 11: no charge without an order: money that was taken has confirmed its order, once, or has a refund of
+    /// its own.
+    #[error("11 charges: what attempt {attempt} of order {order} took has no use, and no one refund")]
+    Charges {
+        /// The order.
+        order: OrderId,
+        /// The attempt's number, from 1.
+        attempt: u32,
+    },
+    /// 12: what was given back of a confirmed order's money is what its refunds say, and at most what was taken.
+    #[error("12 refunds: {refunded} won were given back of order {order}, by its refunds {by_refunds}, of {captured}")]
+    Refunds {
+        /// The order.
+        order: OrderId,
+        /// Won taken.
+        captured: i64,
+        /// Won given back, by the attempt.
+        refunded: i64,
+        /// Won given back, by the refunds that are done.
+        by_refunds: i64,
+    },
 }
 
 /// Looks at the whole partition; the first violation found, if any.
 pub fn check(partition: &Partition) -> Result<(), Violation> {
     partition.check_history()?;
     partition.check_stock()?;
-    partition.check_orders()
+    partition.check_orders()?;
+    partition.check_payments()
 }

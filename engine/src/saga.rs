@@ -25,7 +25,8 @@ pub const RETRY_FIRST_MILLIS: i64 = 1_000;
 pub const RETRY_CAPTURE_MILLIS: i64 = 60_000;
 /// The longest pause of what nobody waits for.
 pub const RETRY_OTHER_MILLIS: i64 = 600_000;
-/// Tries of a step after which it is parked. Of a capture that is some 25 minutes, of a refund a day.
+/// Tries of a step after which it is parked: of a refund that is a day. One of an attempt is not parked while
+/// the gateway may still end it by its clock.
 pub const CAPTURE_TRIES: u32 = 30;
 /// The same of what must be retried until it is done.
 pub const OTHER_TRIES: u32 = 150;
@@ -46,19 +47,28 @@ pub const fn resumed(call: Call) -> Call {
     }
 }
 
+/// The call that an operator has tried again: nothing is taken for settled that was asked for just now.
+#[must_use]
+pub(crate) const fn retried(call: Call) -> Call {
+    match resumed(call) {
+        Call::LookUp { wrong_proof, .. } => Call::LookUp { pending: 0, wrong_proof },
+        call => call,
+    }
+}
+
 /// What `answered` to the call `made` of `step` tells home.
 #[must_use]
 pub fn report(step: &Step, made: Call, answered: Answered, now: Time) -> Report {
     match step.step {
         StepRef::Attempt(_) => match made {
             Call::Begin => begun(answered),
-            Call::Capture => captured(step, answered),
+            Call::Capture => captured(step, answered, now),
             Call::LookUp { pending, wrong_proof } => looked(step, pending, wrong_proof, answered, now),
             Call::Lapse | Call::GiveBack => Report::Lapsed,
         },
         StepRef::Refund(_) => match made {
-            Call::GiveBack => gave_back(step, answered),
-            _ => looked_for_refund(step, answered),
+            Call::GiveBack => gave_back(step, answered, now),
+            _ => looked_for_refund(step, answered, now),
         },
     }
 }
@@ -71,19 +81,24 @@ fn begun(answered: Answered) -> Report {
     }
 }
 
-fn captured(step: &Step, answered: Answered) -> Report {
+fn captured(step: &Step, answered: Answered, now: Time) -> Report {
     match answered {
         Answered::Captured(captured) if captured.amount == step.work.amount => Report::Captured(Box::new(captured)),
         Answered::WrongProof(answer) => ask(answer, Call::LookUp { pending: 0, wrong_proof: true }, 0),
-        // An amount that differs is not believed before the gateway has said it twice.
-        other => retry(step, words(&other), Call::LOOK, 0),
+        other => retry(step, words(&other), Call::LOOK, 0, now),
     }
 }
 
 fn looked(step: &Step, pending: u8, wrong_proof: bool, answered: Answered, now: Time) -> Report {
     let again = Call::LookUp { pending, wrong_proof };
+    let said = words(&answered);
     match answered {
-        Answered::Stands(Standing::Paid { captured, .. }) => Report::Captured(Box::new(captured)),
+        // A sum that differs is not believed before the gateway has said it twice.
+        Answered::Stands(Standing::Paid { captured, .. })
+            if captured.amount == step.work.amount || step.answer == said =>
+        {
+            Report::Captured(Box::new(captured))
+        }
         Answered::Stands(Standing::NotPaid(why)) => Report::NotPaid { why, answer: cut(why.as_str()) },
         Answered::Stands(Standing::Refunded { .. }) => {
             Report::NotPaid { why: Why::Declined, answer: CompactString::const_new("taken and given back") }
@@ -92,16 +107,20 @@ fn looked(step: &Step, pending: u8, wrong_proof: bool, answered: Answered, now: 
         Answered::Stands(Standing::Unknown) if step.work.ended => {
             Report::Looked { answer: CompactString::const_new("the gateway does not know it") }
         }
-        other => retry(step, words(&other), again, pause(step)),
+        // A hint that cannot be followed up: the attempt's time is over, and nobody asked for its money.
+        _ if !step.work.ended && step.work.proof.is_none() && now >= step.work.expires_at => {
+            Report::Looked { answer: said }
+        }
+        _ => retry(step, said, again, pause(step), now),
     }
 }
 
 fn still_pending(step: &Step, pending: u8, wrong_proof: bool, now: Time) -> Report {
     let answer = CompactString::const_new("pending");
-    let gone = now >= step.work.expires_at.plus_millis(GRACE_MILLIS);
+    let gone = gone(step, now);
     if step.work.ended {
         // The one late look: what is pending now can no longer be paid.
-        return if gone { Report::Looked { answer } } else { retry(step, answer, Call::LOOK, GRACE_MILLIS) };
+        return if gone { Report::Looked { answer } } else { retry(step, answer, Call::LOOK, GRACE_MILLIS, now) };
     }
     if step.work.proof.is_none() {
         // A hint that was not true.
@@ -115,29 +134,38 @@ fn still_pending(step: &Step, pending: u8, wrong_proof: bool, now: Time) -> Repo
     }
     match pending {
         // It may be at work on the capture: nothing is asked for again before it has given up.
-        0 => retry(step, answer, Call::LookUp { pending: 1, wrong_proof }, SETTLE_MILLIS),
-        _ => retry(step, answer, Call::Capture, 0),
+        0 => {
+            let wait = pause(step).max(SETTLE_MILLIS);
+            retry(step, answer, Call::LookUp { pending: 1, wrong_proof }, wait, now)
+        }
+        _ => retry(step, answer, Call::Capture, 0, now),
     }
 }
 
-fn gave_back(step: &Step, answered: Answered) -> Report {
+fn gave_back(step: &Step, answered: Answered, now: Time) -> Report {
     let sized = step.work.refund.as_ref().and_then(|refund| refund.sized);
     match (answered, sized) {
         (Answered::GaveBack(back), Some((amount, _))) if back.amount == amount => Report::GaveBack(back),
-        (other, _) => retry(step, words(&other), Call::LOOK, 0),
+        (other, _) => retry(step, words(&other), Call::LOOK, 0, now),
     }
 }
 
 /// A refund is done if what went back grew by it, and is asked for again, the same, if nothing did.
-fn looked_for_refund(step: &Step, answered: Answered) -> Report {
+fn looked_for_refund(step: &Step, answered: Answered, now: Time) -> Report {
+    let said = words(&answered);
     let (captured, refunded) = match answered {
         Answered::Stands(Standing::Paid { captured, refunded }) => (captured, refunded),
         Answered::Stands(Standing::Refunded { captured }) => {
             let all = captured.amount;
             (captured, all)
         }
-        other => return retry(step, words(&other), Call::LOOK, pause(step)),
+        _ => return retry(step, said, Call::LOOK, pause(step), now),
     };
+    let late = step.work.refund.as_ref().is_some_and(|refund| refund.late);
+    // A sum that is not the one that was taken proves nothing; of money that came late it counts if said twice.
+    if captured.amount != step.work.amount && !(late && step.answer == said) {
+        return retry(step, said, Call::LOOK, pause(step), now);
+    }
     let left = Won(captured.amount.0.saturating_sub(refunded.0));
     let sized = step.work.refund.as_ref().and_then(|refund| refund.sized);
     let done = |amount| Report::GaveBack(GivenBack { amount, receipt: CompactString::default() });
@@ -147,13 +175,20 @@ fn looked_for_refund(step: &Step, answered: Answered) -> Report {
         Some((amount, before)) if left.0 == before.0.saturating_sub(amount.0) => done(amount),
         Some((_, before)) if left == before => {
             let wait = if step.tries < 2 { 0 } else { pause(step) };
-            retry(step, CompactString::const_new("not given back"), Call::GiveBack, wait)
+            retry(step, CompactString::const_new("not given back"), Call::GiveBack, wait, now)
         }
+        Some(_) if late => Report::Sized { amount: left, before: left },
         Some(_) => {
             let answer = format_compact!("{} won are left at the gateway, which is neither before nor after", left.0);
-            retry(step, answer, Call::LOOK, pause(step))
+            retry(step, answer, Call::LOOK, pause(step), now)
         }
     }
+}
+
+/// Whether the gateway has forgotten the attempt, for certain.
+fn gone(step: &Step, now: Time) -> bool {
+    let expires_at = step.work.expires_at;
+    expires_at == Time::NEVER || now >= expires_at.plus_millis(GRACE_MILLIS)
 }
 
 /// The pause after one more try that failed, in milliseconds.
@@ -166,9 +201,10 @@ fn is_capture(step: &Step) -> bool {
     matches!(step.step, StepRef::Attempt(_)) && !step.work.ended
 }
 
-fn retry(step: &Step, answer: CompactString, next: Call, wait: i64) -> Report {
+fn retry(step: &Step, answer: CompactString, next: Call, wait: i64, now: Time) -> Report {
     let most = if is_capture(step) { CAPTURE_TRIES } else { OTHER_TRIES };
-    let next = (step.tries + 1 < most).then_some((next, wait));
+    let waits = is_capture(step) && !gone(step, now);
+    let next = (waits || step.tries + 1 < most).then_some((next, wait));
     Report::Tried { answer, next }
 }
 
@@ -185,7 +221,9 @@ fn words(answered: &Answered) -> CompactString {
         Answered::Refused(text) | Answered::WrongProof(text) | Answered::Unknown(text) => cut(text),
         Answered::Stands(standing) => match standing {
             Standing::Pending => CompactString::const_new("pending"),
-            Standing::Paid { .. } => CompactString::const_new("paid"),
+            Standing::Paid { captured, refunded } => {
+                format_compact!("paid {} won, {} won given back", captured.amount.0, refunded.0)
+            }
             Standing::NotPaid(why) => CompactString::const_new(why.as_str()),
             Standing::Refunded { .. } => CompactString::const_new("refunded"),
             Standing::Unknown => CompactString::const_new("the gateway does not know it"),

@@ -228,6 +228,8 @@ pub struct RefundWork {
     /// How much, and what could be given back before it; `None` until the gateway was asked how
     /// much there is (money that came late goes back whole).
     pub sized: Option<(Won, Won)>,
+    /// Whether it is of money that came late: whatever is left of it goes back.
+    pub late: bool,
     /// Why, for the gateway.
     pub reason: CompactString,
 }

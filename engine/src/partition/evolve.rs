@@ -128,7 +128,7 @@ impl Partition {
     /// The order's place; `None`, and nothing changed, if its id or its key leads to another order.
     pub(super) fn insert_order(&mut self, order: Order) -> Option<u32> {
         let (id, key, deadline, holds) = (order.id, order.key.key, order.deadline, order.status.holds_units());
-        let open_lines = order.open_lines();
+        let (open_lines, ticks) = (order.open_lines(), order.status.has_deadline());
         let at = self.orders.insert(order);
         let (orders, product_keys) = (&self.orders, &self.product_keys);
         let has_this_id = |place| place != at && has_id(orders, place, id);
@@ -147,6 +147,9 @@ impl Partition {
         if holds {
             self.open_holds += 1;
             self.open_lines += open_lines;
+        }
+        // One that a snapshot brings back while it is approved has no deadline until it is thawed.
+        if ticks {
             self.deadlines.push(Reverse((deadline, id, at)));
         }
         Some(at)

@@ -83,8 +83,8 @@ impl Partition {
         nonce: Nonce,
     ) -> bool {
         let (now, lsn) = (self.time, self.lsn);
-        let Some(order) = self.order_mut(id) else { return false };
-        let fits = matches!(order.status, OrderStatus::Held | OrderStatus::Paying);
+        let payable = |order: &&mut Order| matches!(order.status, OrderStatus::Held | OrderStatus::Paying);
+        let Some(order) = self.order_mut(id).filter(payable) else { return false };
         order.status = OrderStatus::Paying;
         order.lsn = lsn;
         let before = number.saturating_sub(1);
@@ -109,7 +109,7 @@ impl Partition {
         });
         let numbered = payment.attempts.len() == number as usize;
         self.set_step(id, StepRef::Attempt(number), Some((Call::Begin, now)));
-        fits && numbered
+        numbered
     }
 
     fn payment_ready(&mut self, id: OrderId, number: u32, begun: &Begun) -> bool {
@@ -128,32 +128,37 @@ impl Partition {
         let Some(attempt) = self.touched(id, number) else { return false };
         let first = attempt.status == AttemptStatus::Ready;
         let fits = first || attempt.status == AttemptStatus::Approving;
+        if !fits || attempt.proofs.contains(proof) {
+            return false;
+        }
         attempt.proofs.push(proof.clone());
         if !first {
-            return fits;
+            return true;
         }
         attempt.status = AttemptStatus::Approving;
         attempt.authorised = true;
-        self.set_status(id, OrderStatus::Approving);
+        let froze = self.set_status(id, OrderStatus::Approving);
         self.drop_ended_deadlines();
         self.set_step(id, StepRef::Attempt(number), Some((Call::Capture, now)));
-        fits
+        froze
     }
 
     fn payment_hinted(&mut self, id: OrderId, number: u32) -> bool {
         let now = self.time;
         let Some(attempt) = self.touched(id, number) else { return false };
         attempt.hints += 1;
-        let fits = attempt.status == AttemptStatus::Ready;
+        let waits = attempt.step.as_ref().is_some_and(|open| open.call == Call::Lapse);
+        let fits = attempt.status == AttemptStatus::Ready && waits;
         self.set_step(id, StepRef::Attempt(number), Some((Call::LOOK, now)));
         fits
     }
 
     fn payment_looked(&mut self, id: OrderId, number: u32) -> bool {
         let Some(attempt) = self.touched(id, number) else { return false };
+        let looked = attempt.step.as_ref().is_some_and(|open| matches!(open.call, Call::LookUp { .. }));
         let waits = (attempt.status == AttemptStatus::Ready).then_some((Call::Lapse, attempt.expires_at));
         self.set_step(id, StepRef::Attempt(number), waits);
-        true
+        looked
     }
 
     fn proof_rejected(&mut self, id: OrderId, number: u32) -> bool {
@@ -170,8 +175,7 @@ impl Partition {
         attempt.status = AttemptStatus::Ready;
         let expires_at = attempt.expires_at;
         self.set_step(id, StepRef::Attempt(number), Some((Call::Lapse, expires_at)));
-        self.set_status(id, OrderStatus::Paying);
-        fits
+        fits && self.set_status(id, OrderStatus::Paying)
     }
 
     fn payment_captured(&mut self, ended: &Ended, number: u32, captured: &Captured) -> bool {
@@ -290,9 +294,10 @@ impl Partition {
         let Some(refund) = self.payments.get_mut(&id).and_then(|payment| payment.refund_mut(number)) else {
             return false;
         };
+        let fits = refund.status == RefundStatus::UnderWay && refund.sized != Some((amount, before));
         refund.sized = Some((amount, before));
         self.set_step(id, StepRef::Refund(number), Some((Call::GiveBack, now)));
-        true
+        fits
     }
 
     fn refund_done(&mut self, id: OrderId, number: u32, back: &GivenBack, restock: &Lines) -> bool {
@@ -314,10 +319,8 @@ impl Partition {
             }
         }
         self.set_step(id, StepRef::Refund(number), None);
-        if all {
-            self.set_status(id, OrderStatus::Refunded);
-        }
-        self.restock(id, restock)
+        let refunded = !all || self.set_status(id, OrderStatus::Refunded);
+        self.restock(id, restock) && refunded
     }
 
     fn refund_refused(&mut self, id: OrderId, number: u32) -> bool {
@@ -350,18 +353,25 @@ impl Partition {
     }
 
     fn part_restocked(&mut self, id: OrderId, refund: u32, lines: &Lines) -> bool {
-        let new = self.restocked.insert((id, refund));
+        if !self.restocked.insert((id, refund)) {
+            return false;
+        }
         self.ended.push_back((self.time, self.lsn, Gone::Restocked(id, refund)));
         let part = self.parts.get(&id).filter(|part| part.status == PartStatus::Confirmed);
         let customer = part.and_then(|part| part.customer.clone());
-        let mut fits = new;
+        let mut fits = true;
         for line in lines {
             let Some(product) = self.find(&line.sku) else {
                 fits = false;
                 continue;
             };
-            let of_part = self.parts.get(&id).and_then(|part| part.lines.iter().find(|own| own.product == product));
-            let sale = of_part.map_or(0, |own| own.sale);
+            // What is left in the part is what is still sold: the books add it up.
+            let part = self.parts.get_mut(&id).filter(|part| part.status == PartStatus::Confirmed);
+            let own = part.and_then(|part| part.lines.iter_mut().find(|own| own.product == product));
+            let sale = own.map_or(0, |own| {
+                own.quantity = own.quantity.saturating_sub(line.quantity);
+                own.sale
+            });
             let sold = [Line { product, quantity: line.quantity, unit_price: Won(0), sale }];
             fits &= match &customer {
                 Some(customer) => move_units(&mut self.products, customer, &sold, Units::Restocked),
@@ -378,16 +388,21 @@ impl Partition {
         }
     }
 
-    fn set_status(&mut self, id: OrderId, status: OrderStatus) {
+    /// False, and nothing changed, where the order would take units or lose them by it.
+    fn set_status(&mut self, id: OrderId, status: OrderStatus) -> bool {
         let lsn = self.lsn;
-        let Some(at) = self.place_of(id) else { return };
-        let Some(order) = self.orders.get_mut(at) else { return };
+        let Some(at) = self.place_of(id) else { return false };
+        let Some(order) = self.orders.get_mut(at) else { return false };
+        if order.status == OrderStatus::Opening || order.status.holds_units() != status.holds_units() {
+            return false;
+        }
         let thawed = order.status == OrderStatus::Approving && status.has_deadline();
         order.status = status;
         order.lsn = lsn;
         if thawed {
             self.deadlines.push(Reverse((order.deadline, id, at)));
         }
+        true
     }
 
     /// An event about `id` was applied.

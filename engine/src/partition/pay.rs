@@ -87,13 +87,15 @@ impl Partition {
         let unknown = Refusal::UnknownOrder { order: id };
         let attempt = self.payments.get(&id).and_then(|payment| payment.attempt(number));
         let attempt = attempt.filter(|attempt| attempt.nonce == nonce).ok_or(unknown)?;
+        let in_time = self.find_order(id).is_some_and(|order| now < order.deadline);
         let event = match (attempt.status, proof) {
             (AttemptStatus::Ready, Some(proof)) => {
                 Some(Event::PaymentAuthorised { order: id, attempt: number, proof: proof.clone() })
             }
-            // Whoever comes first may have forged it: the right one must not be lost.
+            // Whoever comes first may have forged it: the right one must not be lost. Nor may forged ones
+            // hold the units for ever: what comes after the deadline is too late.
             (AttemptStatus::Approving, Some(proof))
-                if attempt.proofs.len() < MAX_PROOFS && !attempt.proofs.contains(proof) =>
+                if in_time && attempt.proofs.len() < MAX_PROOFS && !attempt.proofs.contains(proof) =>
             {
                 Some(Event::PaymentAuthorised { order: id, attempt: number, proof: proof.clone() })
             }
@@ -275,7 +277,7 @@ impl Partition {
         let id = order.id;
         match (step, act) {
             (_, Act::Retry) if call != Call::Lapse => {
-                Ok(Event::StepRetried { order: id, step, call: saga::resumed(call) })
+                Ok(Event::StepRetried { order: id, step, call: saga::retried(call) })
             }
             (StepRef::Attempt(number), Act::Compensate) => {
                 let attempt = payment.attempt(number).ok_or(Refusal::NoSuchStep)?;
@@ -317,22 +319,22 @@ fn reported(
     call: Call,
     report: &Report,
 ) -> Result<Event, Refusal> {
-    let live = attempt.status.is_live();
+    let (live, looks) = (attempt.status.is_live(), matches!(call, Call::LookUp { .. }));
     Ok(match report {
         Report::Ready(begun) if attempt.status == AttemptStatus::Preparing => {
             Event::PaymentReady { order: id, attempt: number, begun: begun.clone() }
         }
-        Report::Looked { answer } if attempt.status == AttemptStatus::Ready || !live => {
+        Report::Looked { answer } if looks && (attempt.status == AttemptStatus::Ready || !live) => {
             Event::PaymentLooked { order: id, attempt: number, answer: answer.clone() }
         }
         Report::WrongProof { answer } if attempt.status == AttemptStatus::Approving => {
             let more = attempt.proofs.len() > 1;
             Event::ProofRejected { order: id, attempt: number, answer: answer.clone(), more }
         }
-        Report::NotPaid { answer, .. } if !live => {
+        Report::NotPaid { answer, .. } if !live && looks => {
             Event::PaymentLooked { order: id, attempt: number, answer: answer.clone() }
         }
-        Report::NotPaid { why, answer } => {
+        Report::NotPaid { why, answer } if live => {
             // Only time ended it: the gateway may yet take the money that it was asked for.
             let late = *why == Why::Lapsed && attempt.authorised;
             let look_at = late.then(|| saga::late_look(now, attempt.expires_at));

@@ -81,10 +81,12 @@ impl Partition {
             StepRef::Attempt(number) => (number, None),
             StepRef::Refund(number) => {
                 let refund = payment.refund(number)?;
-                (refund.attempt, Some(RefundWork { sized: refund.sized, reason: refund.reason.clone() }))
+                let (sized, late, reason) = (refund.sized, refund.key.is_none(), refund.reason.clone());
+                (refund.attempt, Some(RefundWork { sized, late, reason }))
             }
         };
         let attempt = payment.attempt(number)?;
+        let amount = attempt.captured.as_ref().map_or(attempt.amount, |captured| captured.amount);
         let lines = self.view_lines(order);
         let item = lines.first().map_or(CompactString::default(), |line| {
             self.find(&line.sku)
@@ -104,7 +106,7 @@ impl Partition {
             work: Work {
                 attempt: number,
                 method: attempt.method,
-                amount: attempt.amount,
+                amount,
                 nonce: attempt.nonce,
                 item,
                 deadline: order.deadline,
