@@ -11,6 +11,8 @@ pub(super) trait Values: Send {
     fn with_capacity(count: usize) -> Self;
     /// A number.
     fn int(&mut self, value: i64);
+    /// A number or null.
+    fn maybe_int(&mut self, value: Option<i64>);
     /// A text.
     fn text(&mut self, value: &str);
     /// A text or null.
@@ -38,8 +40,12 @@ pub(super) trait Values: Send {
 pub(super) trait Cells {
     /// A number.
     fn int(&self, column: usize) -> Result<i64, StoreError>;
+    /// A number or null.
+    fn maybe_int(&self, column: usize) -> Result<Option<i64>, StoreError>;
     /// A text.
     fn text(&self, column: usize) -> Result<&str, StoreError>;
+    /// A text or null.
+    fn maybe_text(&self, column: usize) -> Result<Option<&str>, StoreError>;
     /// A time.
     fn time(&self, column: usize) -> Result<Time, StoreError> {
         self.maybe_time(column)?

@@ -8,6 +8,7 @@
 )]
 
 pub mod history;
+pub mod paying;
 pub mod proxy;
 
 use son7shop_engine::{OrderView, PartitionId};
