@@ -133,7 +133,7 @@ impl World {
             key: self.key(),
             lines: basket.lines.into_iter().collect(),
             parts: basket.parts,
-            hold_millis: self.rng.random_range(1..5000),
+            hold_millis: self.rng.random_range(1..20_000),
         };
         if let Outcome::Accepted(_) = self.at(basket.home, &Command::PlaceOrder(place)) {
             self.orders.push(id);
@@ -174,7 +174,7 @@ impl World {
 
     fn adjust(&mut self) {
         let sku = self.skus.choose(&mut self.rng).unwrap().clone();
-        let (delta, key) = (self.rng.random_range(-20..60), self.key());
+        let (delta, key) = (self.rng.random_range(-20..200), self.key());
         if delta != 0 {
             let reason = "stock-taking".into();
             self.at(partition_of(&sku, PARTITIONS), &Command::AdjustStock { sku, delta, reason, key });

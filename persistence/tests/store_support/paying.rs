@@ -1,14 +1,16 @@
 //! Paying in a [`World`]: shoppers, a gateway that answers anything, operators and refunds, drawn.
 
 use super::history::World;
+use compact_str::CompactString;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use son7shop_engine::payment::{
     Answered, Begun, Captured, GatewayRef, GivenBack, Nonce, Pages, PaymentMethod, Proof, Standing, Why,
 };
 use son7shop_engine::{
-    Act, Call, Command, CustomerId, LineRequest, Lines, Lsn, OrderId, OrderView, Partition, PaymentView, RefundRequest,
-    Report, Requester, Step, StepRef, Won, saga,
+    Act, Call, Command, CustomerId, Ended, Event, LineRequest, Lines, Lsn, MAX_QUANTITY, MAX_UNITS, OrderId, OrderStatus, OrderView,
+    Partition, PaymentView, PricedLine, RefundRequest, Report, RequestKey, Requester, Sku, Step, StepRef, Time, Won,
+    saga,
 };
 
 /// What must be in no table, as bytes.
@@ -54,10 +56,13 @@ impl World {
 
     /// One open step gets some answer, or its shopper comes back, or an operator acts.
     fn advance(&mut self) {
-        let steps: Vec<Step> = self.partitions.iter().flat_map(|at| at.steps_after(Lsn(0), 500)).collect();
-        let Some(step) = steps.choose(&mut self.rng).cloned() else { return };
+        let at = self.rng.random_range(0..self.partitions.len());
+        let steps = self.partitions[at].steps_after(Lsn(0), usize::MAX);
+        // Mostly the latest: a life in which nobody waits.
+        let from = if self.rng.random_bool(0.8) { steps.len().saturating_sub(8) } else { 0 };
+        let Some(step) = steps[from..].choose(&mut self.rng).cloned() else { return };
         let order = step.order;
-        if self.rng.random_bool(0.06) {
+        if self.rng.random_bool(0.15) {
             return self.operate(&step);
         }
         if step.call == Call::Lapse && self.rng.random_bool(0.8) || self.rng.random_bool(0.05) {
@@ -116,14 +121,20 @@ impl World {
     }
 
     fn operate(&mut self, step: &Step) {
-        let acts = [
-            Act::Retry,
-            Act::Compensate,
-            Act::ResolvePaid(Box::new(self.captured(step.work.amount))),
-            Act::ResolveNotPaid,
-            Act::ResolveRefunded(GivenBack { amount: Won(1), receipt: "by hand".into() }),
-            Act::ResolveNotRefunded,
-        ];
+        let more = if self.rng.random_bool(0.3) { 1 } else { 0 };
+        let acts = match step.step {
+            StepRef::Attempt(_) => vec![
+                Act::Retry,
+                Act::Compensate,
+                Act::ResolvePaid(Box::new(self.captured(Won(step.work.amount.0 + more)))),
+                Act::ResolveNotPaid,
+            ],
+            StepRef::Refund(_) => vec![
+                Act::Retry,
+                Act::ResolveRefunded(GivenBack { amount: Won(1), receipt: "by hand".into() }),
+                Act::ResolveNotRefunded,
+            ],
+        };
         let act = acts.choose(&mut self.rng).unwrap().clone();
         let by = CustomerId::parse("operator-7").unwrap();
         let reason = "the gateway's desk said so".into();
@@ -132,8 +143,14 @@ impl World {
     }
 
     fn refund(&mut self) {
-        let Some(order) = self.orders.choose(&mut self.rng).copied() else { return };
-        let Some(view) = self.partitions[usize::from(order.home().0)].order(order) else { return };
+        let drawn: Vec<OrderId> = (0..10).filter_map(|_| self.orders.choose(&mut self.rng).copied()).collect();
+        let views = drawn.iter().filter_map(|order| self.partitions[usize::from(order.home().0)].order(*order));
+        // Mostly one that was paid.
+        let Some(view) = views.max_by_key(|order| order.payment.is_some() && order.status == OrderStatus::Confirmed)
+        else {
+            return;
+        };
+        let order = view.id;
         let mut lines = Lines::new();
         for line in view.lines.iter().rev() {
             if self.rng.random_bool(0.4) {
@@ -175,4 +192,62 @@ pub fn without_pages(mut order: OrderView) -> OrderView {
         }
     }
     order
+}
+
+const KEY: RequestKey = RequestKey { key: [9; 16], request: [9; 16] };
+
+/// An order that was paid with its first attempt, and its first refund: the events from its product on.
+pub fn paid_order(order: OrderId, sku: &Sku, customer: &CustomerId, text: &str) -> Vec<Event> {
+    let line = PricedLine { sku: sku.clone(), quantity: MAX_QUANTITY, unit_price: Won(1), sale: 0 };
+    let lines: Lines = [LineRequest { sku: sku.clone(), quantity: MAX_QUANTITY }].into_iter().collect();
+    let page: CompactString = "https://page".into();
+    let pages = Pages { desktop: page.clone(), mobile: page.clone(), app: page, android: None, ios: None };
+    let reference = GatewayRef::parse(&"T".repeat(GatewayRef::MAX)).unwrap();
+    let captured = Captured { amount: Won(i64::MAX), receipt: text.into(), means: text.into(), at: Time::NEVER };
+    let all = Won(i64::MAX);
+    vec![
+        Event::ProductCreated { sku: sku.clone(), name: "n".into(), price: Won(1), on_hand: MAX_UNITS, key: None },
+        Event::OrderPlaced {
+            id: order,
+            customer: customer.clone(),
+            key: KEY,
+            lines: [line].into_iter().collect(),
+            total: all,
+            deadline: Time::NEVER,
+        },
+        Event::PaymentStarted {
+            order,
+            attempt: 1,
+            method: PaymentMethod::KakaoPay,
+            amount: all,
+            key: KEY,
+            nonce: Nonce([9; 16]),
+        },
+        Event::PaymentReady { order, attempt: 1, begun: Box::new(Begun { reference, pages, expires_at: Time::NEVER }) },
+        Event::PaymentStarted {
+            order,
+            attempt: 2,
+            method: PaymentMethod::KakaoPay,
+            amount: all,
+            key: KEY,
+            nonce: Nonce([9; 16]),
+        },
+        Event::PaymentEnded { order, attempt: 2, why: Why::AuthenticationFailed, answer: text.into(), look_at: None },
+        Event::PaymentCaptured {
+            ended: Ended { id: order, lines: lines.clone(), parts: Vec::new() },
+            attempt: 1,
+            captured: Box::new(captured),
+        },
+        Event::RefundRequested {
+            order,
+            refund: 1,
+            attempt: 1,
+            amount: all,
+            before: all,
+            lines,
+            restock: true,
+            reason: text.into(),
+            key: KEY,
+        },
+    ]
 }
