@@ -21,6 +21,7 @@
 mod calls;
 mod clock;
 mod database;
+mod differences;
 mod error;
 mod gate;
 mod keeper;

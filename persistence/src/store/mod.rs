@@ -35,7 +35,7 @@ pub use error::StoreError;
 pub use types::{
     AuditRow, AuditSink, Batch, OrderCursor, OrdersPage, PaymentCursor, PaymentReference, ProductRow, SaleRow,
 };
-pub use values::as_stored;
+pub use values::{as_stored, order_as_stored};
 
 use crate::Position;
 use database::Database;

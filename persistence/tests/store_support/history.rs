@@ -2,7 +2,7 @@
 //! them, sales, cancels, confirmations, deadlines; the steps of a basket come late and
 //! between other things, as they do in life.
 
-use super::paying::{Secrets, without_pages};
+use super::paying::Secrets;
 use super::{Contents, position};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -12,7 +12,7 @@ use son7shop_engine::{
     Basket, Command, CustomerId, Event, LineRequest, OrderId, OrderStatus, Outcome, PartStatus, Partition, PartitionId,
     PlaceOrder, Record, Refusal, RequestKey, Requester, SaleTerms, Sku, Time, Won, partition_of,
 };
-use son7shop_persistence::store::{Batch, Store, StoreError};
+use son7shop_persistence::store::{Batch, Store, StoreError, order_as_stored};
 use std::collections::{HashSet, VecDeque};
 
 pub const PARTITIONS: u16 = 3;
@@ -215,7 +215,7 @@ impl World {
             assert_eq!(row.sale.map(|sale| sale.terms), view.sale, "{}", row.sku);
         }
         assert_eq!(products.next(), None);
-        let mut orders: Vec<_> = self.partitions.iter().flat_map(Partition::orders).map(without_pages).collect();
+        let mut orders: Vec<_> = self.partitions.iter().flat_map(Partition::orders).map(order_as_stored).collect();
         orders.sort_unstable_by_key(|order| order.id);
         let shown: Vec<_> = contents.orders.iter().filter(|o| o.status != OrderStatus::Opening).cloned().collect();
         assert_eq!(shown, orders);

@@ -8,8 +8,8 @@ use son7shop_engine::payment::{
     Answered, Begun, Captured, GatewayRef, GivenBack, Nonce, Pages, PaymentMethod, Proof, Standing, Why,
 };
 use son7shop_engine::{
-    Act, Call, Command, CustomerId, Ended, Event, LineRequest, Lines, Lsn, MAX_QUANTITY, MAX_UNITS, OrderId, OrderStatus, OrderView,
-    Partition, PaymentView, PricedLine, RefundRequest, Report, RequestKey, Requester, Sku, Step, StepRef, Time, Won,
+    Act, Call, Command, CustomerId, Ended, Event, LineRequest, Lines, Lsn, MAX_QUANTITY, MAX_UNITS, OrderId,
+    OrderStatus, Partition, PricedLine, RefundRequest, Report, RequestKey, Requester, Sku, Step, StepRef, Time, Won,
     saga,
 };
 
@@ -181,17 +181,6 @@ impl World {
         }
         found
     }
-}
-
-/// An order as the database shows it: without the addresses of payment pages.
-pub fn without_pages(mut order: OrderView) -> OrderView {
-    if let Some(payment) = &mut order.payment {
-        let PaymentView { attempts, .. } = &mut **payment;
-        for attempt in attempts {
-            attempt.pages = None;
-        }
-    }
-    order
 }
 
 const KEY: RequestKey = RequestKey { key: [9; 16], request: [9; 16] };
