@@ -26,6 +26,7 @@
 mod calls;
 mod clock;
 mod database;
+mod differences;
 mod error;
 mod gate;
 mod keeper;

@@ -3,11 +3,12 @@
 //! Reads only, and needs no lock: it may run beside a serving shop, once write-behind has
 //! nothing left to carry. It must never repair anything.
 
+use crate::differences;
 use crate::upkeep::REMEMBER_MILLIS;
 use crate::{OpenError, Settings};
 use son7shop_engine::{OrderId, OrderStatus, OrderView, Partition, PartitionId, ProductView, Sku, Time, invariants};
 use son7shop_persistence::journal::{DataFolder, Position, Storage, inspect};
-use son7shop_persistence::store::{self, AuditRow, ProductRow, as_stored};
+use son7shop_persistence::store::{self, AuditRow, ProductRow, as_stored, order_as_stored};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -24,6 +25,10 @@ pub struct Verified {
     pub products: usize,
     /// Orders compared.
     pub orders: usize,
+    /// Attempts at paying them.
+    pub attempts: usize,
+    /// Refunds of them.
+    pub refunds: usize,
     /// Where journal and database differ, for people; at most a thousand.
     pub differences: Vec<String>,
     /// Differences over those that are kept.
@@ -121,8 +126,15 @@ impl Comparison {
 
     fn order(&mut self, in_database: &OrderView) {
         self.found.orders += 1;
+        if let Some(payment) = &in_database.payment {
+            self.found.attempts += payment.attempts.len();
+            self.found.refunds += payment.refunds.len();
+        }
         let id = in_database.id;
         self.orders.insert(id);
+        for difference in differences::of_sums(in_database) {
+            self.differ(difference);
+        }
         let Some(partition) = self.partition(id.home()) else {
             return self.differ(format!("order {id}: its home is no partition of this shop"));
         };
@@ -133,8 +145,11 @@ impl Comparison {
             return;
         }
         match partition.order(id) {
-            Some(in_journal) if in_journal == *in_database => {}
-            Some(in_journal) => self.differ(format!("order {id}: journal {in_journal:?}, database {in_database:?}")),
+            Some(in_journal) => {
+                for difference in differences::of_order(&order_as_stored(in_journal), in_database) {
+                    self.differ(difference);
+                }
+            }
             None if may_be_forgotten(in_database, partition.time()) => {}
             None => self.differ(format!("order {id}: in the database, not in the journal")),
         }

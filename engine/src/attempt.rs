@@ -52,7 +52,17 @@ impl AttemptStatus {
         }
     }
 
-    pub(crate) const fn is_live(self) -> bool {
+    /// Reads [`AttemptStatus::as_str`] back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Preparing, Self::Ready, Self::Approving, Self::Captured, Self::CapturedLate];
+        let ended = Why::ALL.into_iter().map(Self::Ended);
+        all.into_iter().chain(ended).find(|status| status.as_str() == text)
+    }
+
+    /// Whether money may yet be taken for the order.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
         matches!(self, Self::Preparing | Self::Ready | Self::Approving)
     }
 }
@@ -101,6 +111,12 @@ impl RefundStatus {
             Self::Done => "done",
             Self::Refused => "refused",
         }
+    }
+
+    /// Reads [`RefundStatus::as_str`] back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::UnderWay, Self::Done, Self::Refused].into_iter().find(|status| status.as_str() == text)
     }
 }
 

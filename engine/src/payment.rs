@@ -206,6 +206,18 @@ pub enum Why {
 }
 
 impl Why {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Quit,
+        Self::AuthenticationFailed,
+        Self::Declined,
+        Self::Lapsed,
+        Self::NotBegun,
+        Self::Superseded,
+        Self::OrderEnded,
+        Self::GivenUp,
+    ];
+
     /// The reason as it stands in the API and in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

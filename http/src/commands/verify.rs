@@ -13,10 +13,12 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     let differences = found.differences.len() + found.more;
     println!(
-        "{}, {}, {} compared: {}",
+        "{}, {}, {}, {}, {} compared: {}",
         counted(found.partitions, "partition"),
         counted(found.products, "product"),
         counted(found.orders, "order"),
+        counted(found.attempts, "payment"),
+        counted(found.refunds, "refund"),
         counted(differences, "difference")
     );
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

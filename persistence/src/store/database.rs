@@ -4,7 +4,7 @@
 use super::link::{Dialect, Link};
 use super::plan::Plan;
 use super::write::{self, Arrival};
-use super::{AuditSink, Batch, OrdersPage, Store, StoreError, read};
+use super::{AuditSink, Batch, OrdersPage, PaymentCursor, PaymentReference, Store, StoreError, read, read_paying};
 use crate::Position;
 use futures_util::future::BoxFuture;
 use son7shop_engine::{OrderId, OrderView, PartitionId};
@@ -132,6 +132,19 @@ impl<D: Dialect> Store for Database<D> {
 
     fn audit<'a>(&'a self, sink: AuditSink<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.audit_all(sink))
+    }
+
+    fn payment_references(
+        &self,
+        after: Option<PaymentCursor>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<PaymentReference>, StoreError>> {
+        Box::pin(within(READ_SECONDS, async move {
+            let mut link = self.dialect.reader().await?;
+            let references = read_paying::references(&mut link, after, limit).await?;
+            link.give_back();
+            Ok(references)
+        }))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -18,8 +18,12 @@ mod lent;
 mod link;
 mod migrations;
 mod mysql;
+mod pay_rows;
+mod pay_statements;
+mod paying;
 mod plan;
 mod read;
+mod read_paying;
 mod rows;
 mod sqlite;
 mod statements;
@@ -28,8 +32,10 @@ mod values;
 mod write;
 
 pub use error::StoreError;
-pub use types::{AuditRow, AuditSink, Batch, OrderCursor, OrdersPage, ProductRow, SaleRow};
-pub use values::as_stored;
+pub use types::{
+    AuditRow, AuditSink, Batch, OrderCursor, OrdersPage, PaymentCursor, PaymentReference, ProductRow, SaleRow,
+};
+pub use values::{as_stored, order_as_stored};
 
 use crate::Position;
 use database::Database;
@@ -64,11 +70,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// partitions may come at the same time.
     fn apply<'a>(&'a self, batch: &'a Batch<'a>) -> BoxFuture<'a, Result<Position, StoreError>>;
 
-    /// One order with its lines; `None` also for a basket whose partitions have not all
+    /// One order with its lines and payments, without the addresses of payment pages; `None` also for a basket whose partitions have not all
     /// answered yet.
     fn order(&self, id: OrderId) -> BoxFuture<'_, Result<Option<OrderView>, StoreError>>;
 
-    /// A page of orders with their lines, newest first by `(placed_at, id)`.
+    /// A page of orders as [`Store::order`] shows them, newest first by `(placed_at, id)`.
     fn orders_page<'a>(&'a self, page: &'a OrdersPage<'a>) -> BoxFuture<'a, Result<Vec<OrderView>, StoreError>>;
 
     /// Shows `sink` everything that a replay can be compared with, in one consistent
@@ -76,6 +82,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// orders by id (opening ones among them). Stops when the sink says so. Memory does
     /// not grow with the database. This call alone may take long.
     fn audit<'a>(&'a self, sink: AuditSink<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// A page of the attempts that a gateway has a name for, by order and number: what a gateway's
+    /// records can be compared with. `after`: only those behind it.
+    fn payment_references(
+        &self,
+        after: Option<PaymentCursor>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<PaymentReference>, StoreError>>;
 
     /// Closes every connection; later calls fail.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -184,6 +184,10 @@ impl Values for MySqlValues {
         self.add(value);
     }
 
+    fn maybe_int(&mut self, value: Option<i64>) {
+        self.add(value);
+    }
+
     fn text(&mut self, value: &str) {
         self.add(value);
     }
@@ -203,6 +207,14 @@ impl Values for MySqlValues {
 
 impl Cells for MySqlRow {
     fn int(&self, column: usize) -> Result<i64, StoreError> {
+        self.try_get(column).map_err(error::mysql)
+    }
+
+    fn maybe_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        self.try_get(column).map_err(error::mysql)
+    }
+
+    fn maybe_text(&self, column: usize) -> Result<Option<&str>, StoreError> {
         self.try_get(column).map_err(error::mysql)
     }
 

@@ -7,9 +7,10 @@
 //!
 //! This module must never drop an event's effect and never talk to a database.
 
+use super::paying::{Paying, PaymentPlan};
 use super::rows::{
-    Adjustment, HeldChange, NewOrder, NewProduct, OrderEnd, OrderLine, PartEnd, PartLine, Placed, Sale, StockChange,
-    TimelineRow,
+    Adjustment, HeldChange, NewOrder, NewProduct, OrderEnd, OrderLine, OrderMoved, OrderTouched, PartEnd, PartLine,
+    Placed, Sale, StockChange, TimelineRow,
 };
 use super::{Batch, StoreError};
 use son7shop_engine::{
@@ -34,13 +35,19 @@ pub(super) struct Plan<'a> {
     pub lines: Vec<OrderLine<'a>>,
     /// Baskets opened by earlier batches and placed in this one; before `ended`.
     pub placed: Vec<Placed>,
-    /// Orders of earlier batches that ended.
+    // An order of an earlier batch is in one of these three at most.
+    /// Orders that ended.
     pub ended: Vec<OrderEnd>,
+    /// Orders that stand elsewhere without having ended now.
+    pub moved: Vec<OrderMoved>,
+    /// Orders that something happened to which left them where they stand.
+    pub touched: Vec<OrderTouched>,
     /// Baskets opened by earlier batches and refused in this one.
     pub refused: Vec<OrderId>,
     pub part_lines: Vec<PartLine<'a>>,
     /// Parts of earlier batches that ended.
     pub ended_parts: Vec<PartEnd>,
+    pub payments: PaymentPlan<'a>,
     pub timeline: Vec<TimelineRow>,
     /// When the last event was.
     pub last_event_at: Option<Time>,
@@ -66,16 +73,25 @@ impl<'a> Plan<'a> {
 
 /// Units moved of one product.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Moved {
-    supplied: i64,
-    held: i64,
-    sold: i64,
+pub(super) struct Moved {
+    pub supplied: i64,
+    pub held: i64,
+    pub sold: i64,
+}
+
+/// What the batch did to an order of an earlier one.
+struct OrderNews {
+    id: OrderId,
+    status: Option<OrderStatus>,
+    ended_at: Option<Time>,
+    lsn: Lsn,
 }
 
 /// A plan in the making, with what is needed to find its rows again.
-struct Planner<'a> {
-    partition: PartitionId,
-    plan: Plan<'a>,
+pub(super) struct Planner<'a> {
+    pub partition: PartitionId,
+    pub plan: Plan<'a>,
+    pub paying: Paying<'a>,
     moved: BTreeMap<&'a Sku, Moved>,
     created: HashMap<&'a Sku, usize>,
     sale_of: HashMap<&'a Sku, usize>,
@@ -83,6 +99,8 @@ struct Planner<'a> {
     /// Orders opened and refused inside the batch: their rows are dropped at the end.
     unmade: HashSet<OrderId>,
     parts: HashMap<OrderId, std::ops::Range<usize>>,
+    news: Vec<OrderNews>,
+    news_of: HashMap<OrderId, usize>,
 }
 
 impl<'a> Planner<'a> {
@@ -90,16 +108,19 @@ impl<'a> Planner<'a> {
         Self {
             partition,
             plan: Plan::default(),
+            paying: Paying::default(),
             moved: BTreeMap::new(),
             created: HashMap::new(),
             sale_of: HashMap::new(),
             orders: HashMap::new(),
             unmade: HashSet::new(),
             parts: HashMap::new(),
+            news: Vec::new(),
+            news_of: HashMap::new(),
         }
     }
 
-    fn take(&mut self, at: Time, lsn: Lsn, event: &'a Event) -> Result<(), StoreError> {
+    pub(super) fn take(&mut self, at: Time, lsn: Lsn, event: &'a Event) -> Result<(), StoreError> {
         match event {
             Event::ProductCreated { sku, name, price, on_hand, .. } => self.product(at, sku, name, *price, *on_hand)?,
             Event::StockAdjusted { sku, delta, reason, .. } => self.adjust(at, lsn, sku, *delta, reason),
@@ -130,14 +151,10 @@ impl<'a> Planner<'a> {
             Event::PartConfirmed { order, lines } => self.end_part(at, lsn, *order, lines, PartStatus::Confirmed),
             // What the owner forgets, the database keeps.
             Event::Forgotten { .. } => {}
-            payment => self.payment(payment),
+            payment => self.payment(at, lsn, payment)?,
         }
         Ok(())
     }
-
-    /// Nothing of paying is carried yet, and nothing can be paid yet: see PLAN.md.
-    #[expect(clippy::unused_self, reason = "the tables come next")]
-    fn payment(&mut self, _: &'a Event) {}
 
     fn product(&mut self, at: Time, sku: &'a Sku, name: &'a str, price: Won, on_hand: u64) -> Result<(), StoreError> {
         let supplied = i64::try_from(on_hand).map_err(|_| StoreError::BadBatch("more units than can be counted"))?;
@@ -216,14 +233,43 @@ impl<'a> Planner<'a> {
         } else {
             self.give_back(&ended.lines);
         }
-        match self.orders.get(&ended.id) {
-            Some(&known) => {
-                let order = &mut self.plan.orders[known];
-                (order.status, order.ended_at, order.lsn) = (status, Some(at), lsn);
-            }
-            None => self.plan.ended.push(OrderEnd { id: ended.id, status, ended_at: at, lsn }),
-        }
+        let new = self.orders.contains_key(&ended.id);
+        self.paying.close(ended.id, new, (at, lsn));
+        self.end_order(ended.id, status, at, lsn);
         self.note(ended.id, at, lsn, status.as_str(), detail);
+    }
+
+    /// The order ends, and stands there.
+    pub(super) fn end_order(&mut self, id: OrderId, status: OrderStatus, at: Time, lsn: Lsn) {
+        self.change_order(id, Some(status), Some(at), lsn);
+    }
+
+    /// The order stands elsewhere.
+    pub(super) fn move_order(&mut self, id: OrderId, status: OrderStatus, lsn: Lsn) {
+        self.change_order(id, Some(status), None, lsn);
+    }
+
+    /// Something happened to the order, and it stands where it stood.
+    pub(super) fn touch_order(&mut self, id: OrderId, lsn: Lsn) {
+        self.change_order(id, None, None, lsn);
+    }
+
+    fn change_order(&mut self, id: OrderId, status: Option<OrderStatus>, ended_at: Option<Time>, lsn: Lsn) {
+        if let Some(&known) = self.orders.get(&id) {
+            let order = &mut self.plan.orders[known];
+            (order.status, order.ended_at) = (status.unwrap_or(order.status), ended_at.or(order.ended_at));
+            order.lsn = lsn;
+            return;
+        }
+        let next = self.news.len();
+        let known = *self.news_of.entry(id).or_insert(next);
+        if known == next {
+            self.news.push(OrderNews { id, status, ended_at, lsn });
+        } else {
+            let news = &mut self.news[known];
+            (news.status, news.ended_at) = (status.or(news.status), ended_at.or(news.ended_at));
+            news.lsn = lsn;
+        }
     }
 
     fn hold_part(&mut self, at: Time, lsn: Lsn, order: OrderId, customer: &'a CustomerId, lines: &'a [PricedLine]) {
@@ -269,14 +315,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn sell(&mut self, lines: &'a [LineRequest]) {
+    pub(super) fn sell(&mut self, lines: &'a [LineRequest]) {
         for line in lines {
             let units = i64::from(line.quantity);
             self.units(&line.sku, Moved { held: -units, sold: units, ..Moved::default() });
         }
     }
 
-    fn units(&mut self, sku: &'a Sku, by: Moved) {
+    pub(super) fn units(&mut self, sku: &'a Sku, by: Moved) {
         if let Some(&known) = self.created.get(sku) {
             let product = &mut self.plan.products[known];
             product.supplied += by.supplied;
@@ -295,7 +341,15 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(self) -> Plan<'a> {
-        let Self { mut plan, moved, unmade, .. } = self;
+        let Self { mut plan, moved, unmade, news, paying, partition, .. } = self;
+        for OrderNews { id, status, ended_at, lsn } in news {
+            match (status, ended_at) {
+                (Some(status), Some(ended_at)) => plan.ended.push(OrderEnd { id, status, ended_at, lsn }),
+                (Some(status), None) => plan.moved.push(OrderMoved { id, status, lsn }),
+                (None, _) => plan.touched.push(OrderTouched { id, lsn }),
+            }
+        }
+        plan.payments = paying.finish(partition);
         if !unmade.is_empty() {
             plan.orders.retain(|order| !unmade.contains(&order.id));
             plan.lines.retain(|line| !unmade.contains(&line.order));

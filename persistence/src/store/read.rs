@@ -6,7 +6,7 @@ use super::statements::{
     POSITIONS, PRODUCTS_AUDIT, SALES_AUDIT,
 };
 use super::values::{Cells, Values};
-use super::{AuditRow, AuditSink, OrdersPage, ProductRow, SaleRow, StoreError};
+use super::{AuditRow, AuditSink, OrdersPage, ProductRow, SaleRow, StoreError, read_paying};
 use crate::{JournalId, Position};
 use son7shop_engine::{
     CustomerId, Lsn, OrderId, OrderStatus, OrderView, PartitionId, PricedLine, PricedLines, SaleTerms, Sku, Stock, Won,
@@ -34,6 +34,7 @@ pub(super) async fn order<L: Link>(link: &mut L, id: OrderId) -> Result<Option<O
     let rows = link.read(ORDER, values).await?;
     let mut orders: Vec<OrderView> = rows.iter().map(order_row).collect::<Result<_, _>>()?;
     add_lines(link, &mut orders).await?;
+    read_paying::add(link, &mut orders).await?;
     Ok(orders.pop())
 }
 
@@ -57,6 +58,7 @@ pub(super) async fn orders_page<L: Link>(link: &mut L, page: &OrdersPage<'_>) ->
     let rows = link.read(sql, values).await?;
     let mut orders = rows.iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
     add_lines(link, &mut orders).await?;
+    read_paying::add(link, &mut orders).await?;
     Ok(orders)
 }
 
@@ -139,11 +141,12 @@ async fn audit_orders<L: Link>(link: &mut L, sink: AuditSink<'_>) -> Result<(), 
         values.text(&after);
         values.int(AUDIT_ROWS);
         let rows = link.read(ORDERS_AUDIT, values).await?;
-        let orders = rows.iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
+        let mut orders = rows.iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
         let Some(last) = orders.last().map(|order| order.id.to_string()) else { return Ok(()) };
         let mut values = L::Values::with_capacity(2);
         values.text(&after);
         values.text(&last);
+        read_paying::add_between(link, &mut orders, &after, &last).await?;
         let rows = link.read(LINES_AUDIT, values).await?;
         let mut lines = rows.iter().map(line_row).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
         for mut order in orders {
@@ -191,9 +194,7 @@ fn order_row<C: Cells>(row: &C) -> Result<OrderView, StoreError> {
 }
 
 fn line_row<C: Cells>(row: &C) -> Result<(OrderId, PricedLine), StoreError> {
-    let id = row.text(0)?;
-    let order = OrderId::parse(id)
-        .map_err(|error| StoreError::BadRow { table: "order_lines", what: format!("order_id '{id}' {error}") })?;
+    let order = order_id(row, "order_lines")?;
     let line = PricedLine {
         sku: sku(row, 1, "order_lines")?,
         quantity: number(row, 2, "order_lines")?,
@@ -228,12 +229,18 @@ fn sale_row<C: Cells>(row: &C) -> Result<(Sku, SaleRow), StoreError> {
     Ok((sku(row, 0, "sales")?, SaleRow { number: number(row, 1, "sales")?, terms }))
 }
 
-fn sku<C: Cells>(row: &C, column: usize, table: &'static str) -> Result<Sku, StoreError> {
+/// The order whose row it is, in the first column.
+pub(super) fn order_id<C: Cells>(row: &C, table: &'static str) -> Result<OrderId, StoreError> {
+    let id = row.text(0)?;
+    OrderId::parse(id).map_err(|error| StoreError::BadRow { table, what: format!("order_id '{id}' {error}") })
+}
+
+pub(super) fn sku<C: Cells>(row: &C, column: usize, table: &'static str) -> Result<Sku, StoreError> {
     let text = row.text(column)?;
     Sku::parse(text).map_err(|error| StoreError::BadRow { table, what: format!("sku '{text}' {error}") })
 }
 
-fn number<C: Cells, N: TryFrom<i64>>(row: &C, column: usize, table: &'static str) -> Result<N, StoreError> {
+pub(super) fn number<C: Cells, N: TryFrom<i64>>(row: &C, column: usize, table: &'static str) -> Result<N, StoreError> {
     let value = row.int(column)?;
     N::try_from(value).map_err(|_| StoreError::BadRow { table, what: format!("{value} is out of range") })
 }

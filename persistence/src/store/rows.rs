@@ -25,6 +25,9 @@ pub(super) trait Change {
     /// Gives the value of one of the columns, from 0.
     fn column<V: Values>(&self, column: usize, values: &mut V);
 
+    /// Whether there surely are as many rows as [`Change::rows`] says.
+    const CERTAIN: bool = true;
+
     /// How many rows have the key.
     fn rows(&self) -> u64 {
         1
@@ -250,6 +253,50 @@ impl Change for OrderEnd {
             1 => values.time(self.ended_at),
             _ => values.lsn(self.lsn),
         }
+    }
+}
+
+/// An order of an earlier batch stands elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OrderMoved {
+    pub id: OrderId,
+    pub status: OrderStatus,
+    pub lsn: Lsn,
+}
+
+impl Change for OrderMoved {
+    const TABLE: &'static str = "orders";
+    const COLUMNS: usize = 2;
+
+    fn key<V: Values>(&self, values: &mut V) {
+        values.order(self.id);
+    }
+
+    fn column<V: Values>(&self, column: usize, values: &mut V) {
+        match column {
+            0 => values.text(self.status.as_str()),
+            _ => values.lsn(self.lsn),
+        }
+    }
+}
+
+/// Something happened to an order of an earlier batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OrderTouched {
+    pub id: OrderId,
+    pub lsn: Lsn,
+}
+
+impl Change for OrderTouched {
+    const TABLE: &'static str = "orders";
+    const COLUMNS: usize = 1;
+
+    fn key<V: Values>(&self, values: &mut V) {
+        values.order(self.id);
+    }
+
+    fn column<V: Values>(&self, _: usize, values: &mut V) {
+        values.lsn(self.lsn);
     }
 }
 

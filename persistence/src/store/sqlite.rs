@@ -37,7 +37,7 @@ const STATEMENTS_MAX: usize = 256;
 /// Opening and migrating a file.
 const OPEN_SECONDS: u64 = 60;
 
-/// SQLite takes 32,766 values in a statement; the widest row has 10.
+/// SQLite takes 32,766 values in a statement; the widest row has 17.
 const ROWS: Sizes = &[512, 128, 32, 8, 1];
 
 static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
@@ -178,6 +178,10 @@ impl Values for SqliteValues {
         self.add(value);
     }
 
+    fn maybe_int(&mut self, value: Option<i64>) {
+        self.add(value);
+    }
+
     fn text(&mut self, value: &str) {
         self.add(value);
     }
@@ -200,6 +204,14 @@ impl Values for SqliteValues {
 
 impl Cells for SqliteRow {
     fn int(&self, column: usize) -> Result<i64, StoreError> {
+        self.try_get(column).map_err(error::sqlite)
+    }
+
+    fn maybe_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        self.try_get(column).map_err(error::sqlite)
+    }
+
+    fn maybe_text(&self, column: usize) -> Result<Option<&str>, StoreError> {
         self.try_get(column).map_err(error::sqlite)
     }
 

@@ -3,6 +3,7 @@
 //! A statement for many rows exists in a few fixed sizes, so that each is prepared once
 //! for a connection and then reused, whatever the size of a batch.
 
+use super::pay_statements::PaymentStatements;
 use std::fmt::Write;
 
 /// Rows in one insert, from large to small; the last is 1. A batch is cut greedily: of
@@ -21,7 +22,7 @@ pub(super) struct Insert {
 }
 
 impl Insert {
-    fn new(sizes: Sizes, into: &str, columns: usize, tail: &str) -> Self {
+    pub(super) fn new(sizes: Sizes, into: &str, columns: usize, tail: &str) -> Self {
         let row = format!("({})", vec!["?"; columns].join(","));
         let statement =
             |&rows: &usize| format!("INSERT INTO {into} VALUES {}{tail}", vec![row.as_str(); rows].join(","));
@@ -38,7 +39,7 @@ pub(super) struct Update {
 
 impl Update {
     /// `set` names each column with what goes before its `CASE`.
-    fn new(table: &str, constant: &str, set: &[(&str, &str)], key: &str, and: &str) -> Self {
+    pub(super) fn new(table: &str, constant: &str, set: &[(&str, &str)], key: &str, and: &str) -> Self {
         let sql = CHANGES.map(|rows| {
             let mut sql = format!("UPDATE {table} SET {constant}");
             for (at, (column, before)) in set.iter().enumerate() {
@@ -60,7 +61,7 @@ pub(super) struct ByKeys {
 }
 
 impl ByKeys {
-    fn new(sizes: Sizes, head: &str, tail: &str) -> Self {
+    pub(super) fn new(sizes: Sizes, head: &str, tail: &str) -> Self {
         let statement = |&rows: &usize| format!("{head} IN ({}){tail}", vec!["?"; rows].join(","));
         Self { sql: sizes.iter().map(statement).collect() }
     }
@@ -80,12 +81,15 @@ pub(super) struct Statements {
     pub lines: Insert,
     pub placed: Update,
     pub ended: Update,
+    pub moved: Update,
+    pub touched: Update,
     pub refused_orders: ByKeys,
     pub refused_lines: ByKeys,
     pub part_lines: Insert,
     pub ended_parts: Update,
     pub timeline: Insert,
     pub lines_of: ByKeys,
+    pub payments: PaymentStatements,
 }
 
 impl Statements {
@@ -139,8 +143,16 @@ impl Statements {
                 "",
                 &[("status", ""), ("ended_at", ""), ("lsn", "")],
                 "id",
-                " AND status = 'held'",
+                " AND status IN ('held', 'paying', 'approving')",
             ),
+            moved: Update::new(
+                "orders",
+                "",
+                &[("status", ""), ("lsn", "")],
+                "id",
+                " AND status IN ('held', 'paying', 'approving', 'confirmed')",
+            ),
+            touched: Update::new("orders", "", &[("lsn", "")], "id", " AND status <> 'opening'"),
             refused_orders: ByKeys::new(rows, "DELETE FROM orders WHERE id", " AND status = 'opening'"),
             refused_lines: ByKeys::new(rows, "DELETE FROM order_lines WHERE order_id", ""),
             part_lines: Insert::new(
@@ -163,6 +175,7 @@ impl Statements {
                 "SELECT order_id, sku, quantity, unit_price, sale_number FROM order_lines WHERE order_id",
                 " ORDER BY order_id, sku",
             ),
+            payments: PaymentStatements::new(rows),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What goes into a store and what comes out of it.
 
 use crate::Position;
-use son7shop_engine::{CustomerId, Lsn, OrderId, OrderView, PartitionId, Record, SaleTerms, Sku, Stock, Time, Won};
+use son7shop_engine::payment::{GatewayRef, PaymentMethod};
+use son7shop_engine::{
+    AttemptStatus, CustomerId, Lsn, OrderId, OrderView, PartitionId, Record, SaleTerms, Sku, Stock, Time, Won,
+};
 use std::ops::ControlFlow;
 
 /// Consecutive events of one partition, and the positions before and after them. Both
@@ -33,6 +36,36 @@ pub struct OrderCursor {
     pub placed_at: Time,
     /// Its id.
     pub id: OrderId,
+}
+
+/// Where a page of attempts ends: the last one on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaymentCursor {
+    /// Its order.
+    pub order: OrderId,
+    /// Its number.
+    pub attempt: u32,
+}
+
+/// An attempt that a gateway has a name for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentReference {
+    /// Its order.
+    pub order: OrderId,
+    /// Its number.
+    pub attempt: u32,
+    /// How it is paid: which gateway knows it.
+    pub method: PaymentMethod,
+    /// The gateway's name of it.
+    pub reference: GatewayRef,
+    /// What it was to take.
+    pub amount: Won,
+    /// Where it stands.
+    pub status: AttemptStatus,
+    /// What was taken, if anything was.
+    pub captured: Option<Won>,
+    /// What was given back of it.
+    pub refunded: Won,
 }
 
 /// Which orders a page shows.
@@ -79,7 +112,7 @@ pub enum AuditRow {
     Position(PartitionId, Position),
     /// A product, with its stock and its sale.
     Product(ProductRow),
-    /// An order, with its lines.
+    /// An order, with its lines and payments; without the addresses of payment pages.
     Order(OrderView),
 }
 

@@ -1,7 +1,8 @@
 //! Values on their way into a statement and out of a row; how a time is written.
 
 use super::StoreError;
-use son7shop_engine::{Lsn, OrderId, Time};
+use son7shop_engine::payment::cut;
+use son7shop_engine::{Lsn, OrderId, OrderView, Time};
 use std::fmt::Write;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime};
 
@@ -11,6 +12,8 @@ pub(super) trait Values: Send {
     fn with_capacity(count: usize) -> Self;
     /// A number.
     fn int(&mut self, value: i64);
+    /// A number or null.
+    fn maybe_int(&mut self, value: Option<i64>);
     /// A text.
     fn text(&mut self, value: &str);
     /// A text or null.
@@ -38,8 +41,12 @@ pub(super) trait Values: Send {
 pub(super) trait Cells {
     /// A number.
     fn int(&self, column: usize) -> Result<i64, StoreError>;
+    /// A number or null.
+    fn maybe_int(&self, column: usize) -> Result<Option<i64>, StoreError>;
     /// A text.
     fn text(&self, column: usize) -> Result<&str, StoreError>;
+    /// A text or null.
+    fn maybe_text(&self, column: usize) -> Result<Option<&str>, StoreError>;
     /// A time.
     fn time(&self, column: usize) -> Result<Time, StoreError> {
         self.maybe_time(column)?
@@ -58,6 +65,32 @@ const LATEST: Time = Time(253_402_300_799_999);
 #[must_use]
 pub fn as_stored(time: Time) -> Time {
     time.clamp(EARLIEST, LATEST)
+}
+
+/// The order as the database shows it once it has all of it: [`as_stored`], without the addresses
+/// of payment pages, and with texts of a gateway cut to what is kept of them.
+#[must_use]
+pub fn order_as_stored(mut order: OrderView) -> OrderView {
+    for time in [&mut order.placed_at, &mut order.deadline].into_iter().chain(&mut order.ended_at) {
+        *time = as_stored(*time);
+    }
+    let Some(payment) = &mut order.payment else { return order };
+    for attempt in &mut payment.attempts {
+        attempt.pages = None;
+        attempt.started_at = as_stored(attempt.started_at);
+        attempt.expires_at = attempt.expires_at.map(as_stored);
+        if let Some(captured) = &mut attempt.captured {
+            captured.at = as_stored(captured.at);
+            captured.receipt = cut(&captured.receipt);
+            captured.means = cut(&captured.means);
+        }
+    }
+    for refund in &mut payment.refunds {
+        refund.requested_at = as_stored(refund.requested_at);
+        refund.reason = cut(&refund.reason);
+        refund.receipt = cut(&refund.receipt);
+    }
+    order
 }
 
 /// `time`, clamped, as a date and a time of day in UTC.

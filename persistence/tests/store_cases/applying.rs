@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use son7shop_engine::{Event, OrderStatus, PartStatus, Partition, PartitionId, Record};
 use son7shop_persistence::JournalId;
-use son7shop_persistence::store::{Batch, StoreError};
+use son7shop_persistence::store::{Batch, StoreError, order_as_stored};
 use std::time::Duration;
 
 fn batch(records: &[Record], from: usize, to: usize) -> Batch<'_> {
@@ -209,7 +209,7 @@ pub(super) async fn baskets(case: Case) {
         bring(&*case.store, partition, journal, stored[usize::from(partition)], || 50).await.unwrap();
     }
     for id in &opening {
-        let expected = world.partitions[usize::from(id.home().0)].order(*id);
+        let expected = world.partitions[usize::from(id.home().0)].order(*id).map(order_as_stored);
         assert_eq!(case.store.order(*id).await.unwrap(), expected);
         if expected.is_none() {
             let rows = format!("SELECT COUNT(*) FROM order_lines WHERE order_id = '{id}'");

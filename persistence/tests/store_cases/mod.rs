@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "a module of a test program")]
 
 mod applying;
+mod paying;
 mod reading;
 mod schema;
 
@@ -31,7 +32,15 @@ const CASES: &[(&str, Check)] = &[
     ("a call given up in the middle leaves all or nothing", |c| Box::pin(applying::given_up(c))),
     ("rows that somebody changed stop the batch", |c| Box::pin(applying::diverged(c))),
     ("a basket shows when it is placed, and a refused one never", |c| Box::pin(applying::baskets(c))),
+    ("payments and refunds show as the replay has them", |c| Box::pin(paying::replayed(c))),
+    ("however events are cut into batches, the tables are the same", |c| Box::pin(paying::cut_anyhow(c))),
+    ("nothing secret is in any table", |c| Box::pin(paying::nothing_secret(c))),
+    ("every attempt that a gateway knows is found by pages", |c| Box::pin(paying::references(c))),
+    ("a payment that somebody deleted stops the batch", |c| Box::pin(paying::diverged(c))),
+    ("the timeline tells who did what about paying", |c| Box::pin(paying::told(c))),
     ("the largest values fit", |c| Box::pin(schema::largest(c))),
+    ("the largest payment fits, and longer texts are cut", |c| Box::pin(schema::largest_payment(c))),
+    ("tables of the version before are brought up", |c| Box::pin(schema::brought_up(c))),
     ("columns are as wide as the API's limits", |c| Box::pin(schema::widths(c))),
     ("tables of a newer version are refused", |c| Box::pin(schema::newer(c))),
     ("tables of another build are refused", |c| Box::pin(schema::altered(c))),

@@ -4,7 +4,7 @@ use super::Case;
 use crate::store_support::history::{PARTITIONS, World, bring};
 use crate::store_support::{Contents, contents};
 use son7shop_engine::{CustomerId, OrderId, OrderView, Partition, PartitionId, Time};
-use son7shop_persistence::store::{AuditRow, OrderCursor, OrdersPage};
+use son7shop_persistence::store::{AuditRow, OrderCursor, OrdersPage, order_as_stored};
 use std::ops::ControlFlow;
 
 pub(super) async fn empty(case: Case) {
@@ -38,7 +38,8 @@ pub(super) async fn pages(case: Case) {
     for (partition, journal) in (0..PARTITIONS).zip(&world.journals) {
         bring(&*case.store, partition, journal, 0, || 900).await.unwrap();
     }
-    let mut expected: Vec<OrderView> = world.partitions.iter().flat_map(Partition::orders).collect();
+    let mut expected: Vec<OrderView> =
+        world.partitions.iter().flat_map(Partition::orders).map(order_as_stored).collect();
     expected.sort_unstable_by_key(|order| std::cmp::Reverse((order.placed_at, order.id)));
     assert!(expected.windows(2).any(|pair| pair[0].placed_at == pair[1].placed_at));
     for limit in [1000, 100, 33] {

@@ -1,10 +1,12 @@
 //! Cases about the tables themselves.
 
 use super::Case;
+use crate::store_support::paying::paid_order;
 use crate::store_support::{contents, execute, number, position};
+use son7shop_engine::payment::{GatewayRef, GivenBack, MAX_ANSWER_BYTES};
 use son7shop_engine::{
-    CustomerId, Event, MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, OrderId, PartitionId, PricedLine, Record, RequestKey,
-    SaleTerms, Sku, Time, Won,
+    CustomerId, Event, LineRequest, Lines, MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, OrderId, OrderStatus, PartitionId,
+    PricedLine, Record, RequestKey, SaleTerms, Sku, StepRef, Time, Won,
 };
 use son7shop_persistence::store::{self, Batch, StoreError, as_stored};
 
@@ -68,6 +70,15 @@ pub(super) async fn widths(case: Case) {
         ("order_lines", "sku", Sku::MAX),
         ("part_lines", "sku", Sku::MAX),
         ("part_lines", "customer_id", CustomerId::MAX),
+        ("payments", "gateway_ref", GatewayRef::MAX),
+        ("payments", "receipt", MAX_ANSWER_BYTES),
+        ("payments", "means", MAX_ANSWER_BYTES),
+        ("payments", "answer", MAX_ANSWER_BYTES),
+        ("refunds", "receipt", MAX_ANSWER_BYTES),
+        ("refunds", "reason", MAX_ANSWER_BYTES),
+        ("refund_lines", "sku", Sku::MAX),
+        ("timeline", "answer", MAX_ANSWER_BYTES),
+        ("timeline", "actor", CustomerId::MAX),
     ];
     for (table, column, width) in columns {
         let sql = if case.url.starts_with("sqlite") {
@@ -89,7 +100,7 @@ pub(super) async fn newer(case: Case) {
                VALUES (4711, 'from the future', TRUE, x'00', 0)";
     execute(&case.url, row).await;
     let said = store::connect(&case.url).await;
-    assert!(matches!(said, Err(StoreError::SchemaNewer { found: 4711, known: 1 })), "{said:?}");
+    assert!(matches!(said, Err(StoreError::SchemaNewer { found: 4711, known: 2 })), "{said:?}");
     // Only looked at: nothing to undo, and no lock left behind.
     execute(&case.url, "DELETE FROM _sqlx_migrations WHERE version = 4711").await;
     store::connect(&case.url).await.unwrap().close().await;
@@ -102,18 +113,99 @@ pub(super) async fn altered(case: Case) {
 }
 
 pub(super) async fn cut_short(case: Case) {
-    let cut = if case.url.starts_with("sqlite") {
+    let cuts: &[&str] = if case.url.starts_with("sqlite") {
         // A migration is a transaction: nothing of one that was cut short is left.
-        "DELETE FROM _sqlx_migrations; DROP TABLE positions; DROP TABLE timeline; DROP TABLE part_lines; \
-         DROP TABLE order_lines; DROP TABLE orders; DROP TABLE sales; DROP TABLE stock_adjustments; DROP TABLE products"
+        &[
+            "DELETE FROM _sqlx_migrations; DROP TABLE payments; DROP TABLE refunds; DROP TABLE refund_lines; \
+             DROP TABLE positions; DROP TABLE timeline; DROP TABLE part_lines; DROP TABLE order_lines; \
+             DROP TABLE orders; DROP TABLE sales; DROP TABLE stock_adjustments; DROP TABLE products",
+            "DELETE FROM _sqlx_migrations WHERE version = 2; DROP TABLE payments; DROP TABLE refunds; \
+             DROP TABLE refund_lines; ALTER TABLE timeline DROP COLUMN attempt; ALTER TABLE timeline DROP COLUMN refund; \
+             ALTER TABLE timeline DROP COLUMN actor; ALTER TABLE timeline DROP COLUMN answer; \
+             ALTER TABLE timeline DROP COLUMN next_at",
+        ]
     } else {
-        "UPDATE _sqlx_migrations SET success = FALSE; DROP TABLE timeline, positions"
+        &[
+            "DELETE FROM _sqlx_migrations WHERE version = 2; UPDATE _sqlx_migrations SET success = FALSE; \
+             DROP TABLE payments, refunds, refund_lines, timeline, positions",
+            "UPDATE _sqlx_migrations SET success = FALSE WHERE version = 2; DROP TABLE refunds, refund_lines; \
+             ALTER TABLE timeline DROP COLUMN attempt, DROP COLUMN refund, DROP COLUMN actor, DROP COLUMN answer, \
+             DROP COLUMN next_at",
+            // Everything was done, but nobody wrote so.
+            "UPDATE _sqlx_migrations SET success = FALSE WHERE version = 2",
+        ]
     };
-    execute(&case.url, cut).await;
+    for cut in cuts {
+        execute(&case.url, cut).await;
+        let store = store::connect(&case.url).await.unwrap();
+        assert_eq!(store.positions().await.unwrap(), []);
+        assert_eq!(number(&case.url, "SELECT COUNT(*) FROM timeline WHERE next_at IS NULL").await, 0);
+        assert_eq!(number(&case.url, "SELECT COUNT(*) FROM refund_lines").await, 0);
+        store.close().await;
+    }
+}
+
+/// Tables of the version before, with rows in them, are brought up.
+pub(super) async fn brought_up(case: Case) {
+    let row = "INSERT INTO timeline (order_id, partition_id, lsn, at, event, detail) \
+               VALUES ('01890a5d-ac96-774b-bcce-b302099a8057', 0, 1, '2023-11-14 22:13:20.007', 'placed', NULL)";
+    let tables = "DROP TABLE payments; DROP TABLE refunds; DROP TABLE refund_lines";
+    let columns = ["attempt", "refund", "actor", "answer", "next_at"];
+    let columns = columns.map(|column| format!("ALTER TABLE timeline DROP COLUMN {column}")).join("; ");
+    let version = "DELETE FROM _sqlx_migrations WHERE version = 2";
+    execute(&case.url, &format!("{row}; {tables}; {columns}; {version}")).await;
     let store = store::connect(&case.url).await.unwrap();
-    assert_eq!(store.positions().await.unwrap(), []);
-    assert_eq!(number(&case.url, "SELECT COUNT(*) FROM timeline").await, 0);
+    let rows = "SELECT COUNT(*) FROM timeline WHERE event = 'placed' AND attempt IS NULL AND next_at IS NULL";
+    assert_eq!(number(&case.url, rows).await, 1);
+    assert_eq!(number(&case.url, "SELECT COUNT(*) FROM payments").await, 0);
     store.close().await;
+}
+
+/// The largest values of a payment, and texts that are longer than any may be: those are cut.
+pub(super) async fn largest_payment(case: Case) {
+    let order = OrderId::new(Time(0x7fff_ffff_ffff), u64::MAX, PartitionId(u16::MAX));
+    let sku = Sku::parse(&"Z".repeat(Sku::MAX)).unwrap();
+    let customer = CustomerId::parse(&"|".repeat(CustomerId::MAX)).unwrap();
+    let long = "x".repeat(MAX_ANSWER_BYTES + 1);
+    let mut events = paid_order(order, &sku, &customer, &long);
+    events.push(Event::OperatorActed {
+        order,
+        step: StepRef::Refund(1),
+        by: customer.clone(),
+        reason: long.as_str().into(),
+        effect: Box::new(Event::RefundDone {
+            order,
+            refund: 1,
+            attempt: 1,
+            back: GivenBack { amount: Won(i64::MAX), receipt: long.as_str().into() },
+            all: true,
+            lines: [LineRequest { sku, quantity: MAX_QUANTITY }].into_iter().collect(),
+            elsewhere: Lines::new(),
+            parts: Vec::new(),
+        }),
+    });
+    let records: Vec<Record> = events.into_iter().map(|event| Record { at: Time::NEVER, event }).collect();
+    // One batch each: what is not inserted whole is changed.
+    for (at, record) in records.chunks(1).enumerate() {
+        let before = (at > 0).then(|| position(at as u64));
+        let after = position(at as u64 + 1);
+        let batch = Batch { partition: PartitionId(u16::MAX), before, after, records: record };
+        case.store.apply(&batch).await.unwrap();
+    }
+    let shown = case.store.order(order).await.unwrap().unwrap();
+    let payment = shown.payment.unwrap();
+    let (attempt, refund) = (&payment.attempts[0], &payment.refunds[0]);
+    let captured = attempt.captured.as_ref().unwrap();
+    assert_eq!((shown.status, attempt.expires_at), (OrderStatus::Refunded, None));
+    assert_eq!((captured.amount, attempt.refunded), (Won(i64::MAX), Won(i64::MAX)));
+    assert_eq!(captured.at, as_stored(Time::NEVER));
+    assert_eq!(attempt.reference.as_ref().unwrap().as_str().len(), GatewayRef::MAX);
+    for text in [&captured.receipt, &captured.means, &refund.receipt, &refund.reason] {
+        assert_eq!(text.as_str(), &long[..MAX_ANSWER_BYTES]);
+    }
+    assert_eq!(refund.lines[0].quantity, MAX_QUANTITY);
+    let product = contents(&*case.store).await.products.remove(0);
+    assert_eq!((product.stock.held, product.stock.sold), (0, 0));
 }
 
 pub(super) async fn reopened(case: Case) {

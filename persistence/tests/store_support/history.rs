@@ -2,6 +2,7 @@
 //! them, sales, cancels, confirmations, deadlines; the steps of a basket come late and
 //! between other things, as they do in life.
 
+use super::paying::Secrets;
 use super::{Contents, position};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -11,7 +12,7 @@ use son7shop_engine::{
     Basket, Command, CustomerId, Event, LineRequest, OrderId, OrderStatus, Outcome, PartStatus, Partition, PartitionId,
     PlaceOrder, Record, Refusal, RequestKey, Requester, SaleTerms, Sku, Time, Won, partition_of,
 };
-use son7shop_persistence::store::{Batch, Store, StoreError};
+use son7shop_persistence::store::{Batch, Store, StoreError, order_as_stored};
 use std::collections::{HashSet, VecDeque};
 
 pub const PARTITIONS: u16 = 3;
@@ -27,14 +28,15 @@ struct Asking {
 pub struct World {
     pub partitions: Vec<Partition>,
     pub journals: Vec<Vec<Record>>,
-    rng: StdRng,
-    now: Time,
+    pub(super) rng: StdRng,
+    pub(super) now: Time,
     skus: Vec<Sku>,
-    orders: Vec<OrderId>,
+    pub(super) orders: Vec<OrderId>,
     asking: Vec<Asking>,
     /// Commands that follow from events, to other partitions.
     due: VecDeque<(PartitionId, Command)>,
-    drawn: u64,
+    /// What no table may have.
+    pub secrets: Secrets,
 }
 
 impl World {
@@ -49,7 +51,7 @@ impl World {
             orders: Vec::new(),
             asking: Vec::new(),
             due: VecDeque::new(),
-            drawn: 0,
+            secrets: Secrets::default(),
         };
         for sku in world.skus.clone() {
             let on_hand = world.rng.random_range(0..200);
@@ -76,11 +78,12 @@ impl World {
     }
 
     fn step(&mut self) {
-        self.now = self.now.plus_millis(self.rng.random_range(0..50));
-        match self.rng.random_range(0..100) {
+        self.now = self.now.plus_millis(self.rng.random_range(-20_i64..50).max(0));
+        match self.rng.random_range(0..160) {
             0..50 => self.place(),
             50..65 => self.ask(),
             65..75 => self.follow(),
+            100..160 => self.pay(),
             75..83 => self.end_some(|id| Command::ConfirmOrder { order: id }),
             83..90 => self.end_some(|id| Command::CancelOrder { order: id, by: Requester::Admin }),
             90..94 => self.adjust(),
@@ -93,7 +96,7 @@ impl World {
         }
     }
 
-    fn at(&mut self, partition: PartitionId, command: &Command) -> Outcome {
+    pub(super) fn at(&mut self, partition: PartitionId, command: &Command) -> Outcome {
         let at = usize::from(partition.0);
         let (journal, asking, due) = (&mut self.journals[at], &mut self.asking, &mut self.due);
         self.partitions[at].step(self.now, command, |record| {
@@ -107,10 +110,9 @@ impl World {
         })
     }
 
-    fn key(&mut self) -> RequestKey {
-        self.drawn += 1;
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&self.drawn.to_be_bytes());
+    pub(super) fn key(&mut self) -> RequestKey {
+        let key: [u8; 16] = self.rng.random();
+        self.secrets.0.push(key.to_vec());
         RequestKey { key, request: key }
     }
 
@@ -131,7 +133,7 @@ impl World {
             key: self.key(),
             lines: basket.lines.into_iter().collect(),
             parts: basket.parts,
-            hold_millis: self.rng.random_range(1..5000),
+            hold_millis: self.rng.random_range(1..20_000),
         };
         if let Outcome::Accepted(_) = self.at(basket.home, &Command::PlaceOrder(place)) {
             self.orders.push(id);
@@ -172,7 +174,7 @@ impl World {
 
     fn adjust(&mut self) {
         let sku = self.skus.choose(&mut self.rng).unwrap().clone();
-        let (delta, key) = (self.rng.random_range(-20..60), self.key());
+        let (delta, key) = (self.rng.random_range(-20..200), self.key());
         if delta != 0 {
             let reason = "stock-taking".into();
             self.at(partition_of(&sku, PARTITIONS), &Command::AdjustStock { sku, delta, reason, key });
@@ -213,7 +215,7 @@ impl World {
             assert_eq!(row.sale.map(|sale| sale.terms), view.sale, "{}", row.sku);
         }
         assert_eq!(products.next(), None);
-        let mut orders: Vec<_> = self.partitions.iter().flat_map(Partition::orders).collect();
+        let mut orders: Vec<_> = self.partitions.iter().flat_map(Partition::orders).map(order_as_stored).collect();
         orders.sort_unstable_by_key(|order| order.id);
         let shown: Vec<_> = contents.orders.iter().filter(|o| o.status != OrderStatus::Opening).cloned().collect();
         assert_eq!(shown, orders);

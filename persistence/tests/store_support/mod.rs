@@ -8,6 +8,7 @@
 )]
 
 pub mod history;
+pub mod paying;
 pub mod proxy;
 
 use son7shop_engine::{OrderView, PartitionId};
@@ -15,6 +16,7 @@ use son7shop_loadtest::servers::Server;
 use son7shop_persistence::store::{AuditRow, ProductRow, Store};
 use son7shop_persistence::{JournalId, Position};
 use sqlx::{AssertSqlSafe, Connection, Row};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -104,5 +106,47 @@ pub async fn number(url: &str, sql: &str) -> i64 {
     } else {
         let mut connection = sqlx::MySqlConnection::connect(url).await.unwrap();
         sqlx::query(sql).fetch_one(&mut connection).await.unwrap().get(0)
+    }
+}
+
+/// Every row of every table but the migrations' own, each cell in hexadecimal digits, sorted.
+pub async fn dump(url: &str) -> Vec<String> {
+    let sqlite = url.starts_with("sqlite:");
+    let columns = if sqlite {
+        "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
+    } else {
+        "SELECT CONVERT(table_name USING utf8mb4), CONVERT(column_name USING utf8mb4) FROM information_schema.columns \
+         WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position"
+    };
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for column in texts(url, columns, 2).await {
+        let [table, column] = column.try_into().unwrap();
+        if table != "_sqlx_migrations" {
+            tables.entry(table).or_default().push(column);
+        }
+    }
+    assert!(tables.len() > 10, "{tables:?}");
+    let mut rows = Vec::new();
+    for (table, columns) in tables {
+        let cells: Vec<String> = columns.iter().map(|name| format!("COALESCE(HEX({name}), '')")).collect();
+        for row in texts(url, &format!("SELECT {} FROM {table}", cells.join(", ")), cells.len()).await {
+            let cells: Vec<String> = columns.iter().zip(row).map(|(name, cell)| format!("{name}={cell}")).collect();
+            rows.push(format!("{table} {}", cells.join(" ")));
+        }
+    }
+    rows.sort_unstable();
+    rows
+}
+
+async fn texts(url: &str, sql: &str, columns: usize) -> Vec<Vec<String>> {
+    let sql = AssertSqlSafe(sql.to_owned());
+    if url.starts_with("sqlite:") {
+        let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|row| (0..columns).map(|at| row.get(at)).collect()).collect()
+    } else {
+        let mut connection = sqlx::MySqlConnection::connect(url).await.unwrap();
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|row| (0..columns).map(|at| row.get(at)).collect()).collect()
     }
 }
