@@ -33,7 +33,7 @@ const LOOK_ALONE: Duration = Duration::from_secs(1);
 /// How often the cursor is stored while no new segment begins.
 const STORE: Duration = Duration::from_secs(10);
 /// Segments behind the one that is written from which on an endpoint is in the way of a
-/// journal that comes near its disk limit.
+/// journal that is at half of its disk limit.
 const SEGMENTS_BEHIND: usize = 2;
 
 /// Look.
@@ -168,9 +168,9 @@ impl State {
         Ok(moved)
     }
 
-    /// Whether a journal that comes near its disk limit is held back by this lane.
+    /// whether a journal that is at half of its disk limit is held back by this lane.
     fn is_in_the_way(&self, lane: &Lane) -> bool {
-        let near = self.args.folder.disk_bytes() > self.args.limit_bytes / 4 * 3;
+        let near = self.args.folder.disk_bytes() > self.args.limit_bytes / 2;
         let long = self.segments.len() >= SEGMENTS_BEHIND;
         near && long && self.segments.front().is_some_and(|(_, began)| lane.position < began.0)
     }
