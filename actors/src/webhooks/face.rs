@@ -172,6 +172,7 @@ impl Shop {
             ReplayFrom::After(after) => (after.0, None),
             ReplayFrom::Since(since) => (0, Some(since.0)),
         };
+        let began = clock::now().0;
         let mut kept = hook.kept();
         if kept.endpoint.disabled.is_some() {
             return Err(WebhookError::Disabled);
@@ -182,7 +183,7 @@ impl Shop {
                 return no("after_lsn", format!("the last event of partition {number} is {until}"));
             }
             kept.queue.lanes.retain(|lane| lane.partition != number || lane.replay.is_none());
-            kept.queue.lanes.push(Lane::new(number, after, Some(Replay { until, since })));
+            kept.queue.lanes.push(Lane::new(number, after, Some(Replay { until, since, began })));
             parts.push(ReplayPart { partition: number, until: Lsn(until) });
         }
         kept.changed = true;

@@ -101,10 +101,10 @@ impl Hook {
         self.kept().queue.lanes.iter().filter(|lane| lane.partition == partition).cloned().collect()
     }
 
-    /// Messages that it will not get, and why: never in silence.
+    /// Events that it will not be told of, and why: never in silence.
     pub(super) fn skipped(&self, partition: u16, events: u64, why: &str) {
         metrics::counter!("son7_webhook_deliveries_total", "outcome" => "skipped").increment(events);
-        tracing::error!(webhook = self.id, partition, events, why, "messages of a webhook were skipped");
+        tracing::error!(webhook = self.id, partition, events, why, "events were skipped for a webhook");
         self.kept().told.push(Delivery {
             number: 0,
             at: clock::now().0,
@@ -113,7 +113,7 @@ impl Hook {
             attempt: 0,
             outcome: DeliveryOutcome::Skipped,
             status: None,
-            error: Some(format!("{events} messages: {why}")),
+            error: Some(format!("{events} events: {why}")),
             millis: 0,
             next_try: None,
         });

@@ -25,6 +25,8 @@ mod log;
 mod message;
 mod notification;
 mod queue;
+#[cfg(test)]
+mod receiver;
 mod signing;
 mod store;
 mod target;

@@ -13,7 +13,7 @@
 
 use super::hooks::{Hook, Hooks};
 use super::message::{Message, message_of};
-use super::queue::{Lane, Replay};
+use super::queue::Lane;
 use crate::calls;
 use crate::clock;
 use crate::database::Database;
@@ -33,7 +33,7 @@ const LOOK_ALONE: Duration = Duration::from_secs(1);
 /// How often the cursor is stored while no new segment begins.
 const STORE: Duration = Duration::from_secs(10);
 /// Segments behind the one that is written from which on an endpoint is in the way of a
-/// journal that comes near its disk limit.
+/// journal that is at half of its disk limit.
 const SEGMENTS_BEHIND: usize = 2;
 
 /// Look.
@@ -144,11 +144,14 @@ impl State {
 
     /// Reads a lane on by one frame, as far as there is room; says whether it moved.
     async fn carry(&mut self, hook: &Arc<Hook>, lane: Lane, committed: Committed) -> Result<bool, ActorProcessingErr> {
-        if lane.replay.is_none() && self.is_in_the_way(&lane) {
-            let events = committed.position.lsn.0 - lane.position;
-            hook.skipped(lane.partition, events, "the journal came near its disk limit");
+        if let Some(why) = self.overdue(&lane) {
             self.readings.remove(&lane.number);
-            place(hook, &lane, committed.position.lsn, committed.position.lsn);
+            let until = lane.replay.map_or(committed.position.lsn.0, |replay| replay.until);
+            hook.skipped(lane.partition, until.saturating_sub(lane.position), why);
+            match lane.replay {
+                Some(_) => end(hook, &lane),
+                None => place(hook, &lane, committed.position.lsn, committed.position.lsn),
+            }
             return Ok(true);
         }
         let mut reading = match self.readings.remove(&lane.number) {
@@ -168,9 +171,19 @@ impl State {
         Ok(moved)
     }
 
-    /// Whether a journal that comes near its disk limit is held back by this lane.
+    /// Why a lane must not hold the journal any longer, if it must not.
+    fn overdue(&self, lane: &Lane) -> Option<&'static str> {
+        if self.is_in_the_way(lane) {
+            return Some("the journal came near its disk limit");
+        }
+        // What follows the journal is judged event by event, by their age.
+        let ended = lane.replay?.began.saturating_add(self.args.hooks.hold_millis) < clock::now().0;
+        ended.then_some("the replay waited in the journal for too long")
+    }
+
+    /// Whether a journal that is at half of its disk limit is held back by this lane.
     fn is_in_the_way(&self, lane: &Lane) -> bool {
-        let near = self.args.folder.disk_bytes() > self.args.limit_bytes / 4 * 3;
+        let near = self.args.folder.disk_bytes() > self.args.limit_bytes / 2;
         let long = self.segments.len() >= SEGMENTS_BEHIND;
         near && long && self.segments.front().is_some_and(|(_, began)| lane.position < began.0)
     }
@@ -178,7 +191,9 @@ impl State {
     async fn open(&self, hook: &Hook, lane: &Lane, committed: Committed) -> Result<Reading, ActorProcessingErr> {
         let (folder, after) = (self.args.folder.clone(), Lsn(lane.position));
         let (reader, oldest) = tokio::task::spawn_blocking(move || open(&folder, after, committed)).await??;
-        if let Some(oldest) = oldest {
+        // A replay since a time begins wherever the journal does.
+        let since = lane.replay.is_some_and(|replay| replay.since.is_some());
+        if let Some(oldest) = oldest.filter(|_| !since) {
             let events = oldest.0 - after.0;
             hook.skipped(lane.partition, events, "the journal does not reach back to them any more");
         }
@@ -318,11 +333,10 @@ fn place(hook: &Hook, lane: &Lane, position: Lsn, taken: Lsn) {
     }
 }
 
-/// A replay is done.
+/// A replay is over.
 fn end(hook: &Hook, lane: &Lane) {
     let mut kept = hook.kept();
     kept.queue.lanes.retain(|known| known.number != lane.number);
     kept.changed = true;
-    let Replay { until, .. } = lane.replay.unwrap_or(Replay { until: lane.position, since: None });
-    tracing::info!(webhook = hook.id, partition = lane.partition, until, "a replay has read to its end");
+    tracing::info!(webhook = hook.id, partition = lane.partition, "a replay has ended");
 }

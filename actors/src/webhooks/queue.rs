@@ -83,6 +83,8 @@ pub(super) struct Replay {
     pub(super) until: u64,
     /// Events before this time are left out; milliseconds since 1970.
     pub(super) since: Option<i64>,
+    /// When it was asked for; milliseconds since 1970.
+    pub(super) began: i64,
 }
 
 fn next_lane() -> u64 {

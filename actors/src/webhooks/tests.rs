@@ -1,129 +1,19 @@
 //! Webhooks as a whole, in process: a shop, and a receiver that answers as a test wants.
 
-use super::signing::{Signing, signatures};
+use super::receiver::{PATIENCE, Receiver, quiet_address, said, until_bound};
 use super::*;
 use crate::{NewProduct, Settings, Shop, ShopError};
-use serde_json::{Value, json};
+use ractor::Actor as _;
+use serde_json::json;
 use son7shop_engine::{
-    CustomerId, LineRequest, Lsn, OrderView, RequestKey, Requester, SaleTerms, Sku, Time, Won, partition_of,
+    CustomerId, LineRequest, Lsn, OrderView, PartitionId, RequestKey, Requester, SaleTerms, Sku, Time, Won,
+    partition_of,
 };
 use son7shop_persistence::journal::DiskStorage;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// A request as a receiver sees it.
-#[derive(Debug, Clone)]
-struct Heard {
-    head: String,
-    body: String,
-}
-
-impl Heard {
-    fn header(&self, name: &str) -> &str {
-        let value = |line: &'_ str| line.split_once(": ").is_some_and(|(n, _)| n.eq_ignore_ascii_case(name));
-        self.head.lines().find(|line| value(line)).and_then(|line| line.split_once(": ")).unwrap().1
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    fn kind(&self) -> String {
-        self.json()["type"].as_str().unwrap().to_owned()
-    }
-
-    /// Whether the signatures are those of these secrets, newest first.
-    fn is_signed_by(&self, secrets: &[&str]) -> bool {
-        let secret = |text: &&str| Signing { secret: serde_json::from_value(json!(text)).unwrap(), until: None };
-        let secrets: Vec<Signing> = secrets.iter().map(secret).collect();
-        let timestamp = self.header("webhook-timestamp").parse().unwrap();
-        let wanted = signatures(&secrets, Time(0), self.header("webhook-id"), timestamp, &self.body);
-        self.header("webhook-signature") == wanted
-    }
-}
-
-/// What a receiver answers: a status line and headers; nothing: it hangs.
-type Answering = Arc<Mutex<dyn FnMut(&Heard) -> Option<String> + Send>>;
-
-/// Software that listens to a shop.
-struct Receiver {
-    url: String,
-    heard: mpsc::UnboundedReceiver<Heard>,
-    serving: tokio::task::JoinHandle<()>,
-}
-
-impl Receiver {
-    async fn answering(answer: impl FnMut(&Heard) -> Option<String> + Send + 'static) -> Self {
-        Self::at("127.0.0.1:0", answer).await
-    }
-
-    async fn at(address: &str, answer: impl FnMut(&Heard) -> Option<String> + Send + 'static) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let url = format!("http://{}/hook?token=hidden", listener.local_addr().unwrap());
-        let (tell, heard) = mpsc::unbounded_channel();
-        let answer: Answering = Arc::new(Mutex::new(answer));
-        let serving = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, tell.clone(), Arc::clone(&answer)));
-            }
-        });
-        Self { url, heard, serving }
-    }
-
-    async fn ok() -> Self {
-        Self::answering(|_| Some("200 OK".to_owned())).await
-    }
-
-    async fn next(&mut self) -> Heard {
-        tokio::time::timeout(PATIENCE, self.heard.recv()).await.expect("nothing was heard").unwrap()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-async fn serve(mut stream: TcpStream, tell: mpsc::UnboundedSender<Heard>, answer: Answering) {
-    let mut bytes = Vec::new();
-    loop {
-        let head = loop {
-            if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-                break end;
-            }
-            if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-                return;
-            }
-        };
-        let text = String::from_utf8(bytes[..head].to_vec()).unwrap();
-        let length =
-            text.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
-        let end = head + 4 + length.map_or(0, |length| length.parse::<usize>().unwrap());
-        while bytes.len() < end {
-            if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let heard = Heard { head: text, body: String::from_utf8(bytes[head + 4..end].to_vec()).unwrap() };
-        bytes.drain(..end);
-        let said = (answer.lock().unwrap())(&heard);
-        let _ = tell.send(heard);
-        let Some(said) = said else { return std::future::pending().await };
-        let said = format!("HTTP/1.1 {said}\r\ncontent-length: 2\r\n\r\nok");
-        if stream.write_all(said.as_bytes()).await.is_err() {
-            return;
-        }
-    }
-}
 
 /// A shop with pauses of these milliseconds before each try.
 async fn shop(folder: &Path, partitions: u16, pauses: &[u64]) -> Shop {
@@ -225,9 +115,8 @@ async fn a_placed_order_is_told_once_and_signed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_receiver_missed_comes_after_the_shop_was_closed_and_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let gone = Receiver::ok().await;
-    let (url, address) = (gone.url.clone(), gone.url["http://".len()..].split('/').next().unwrap().to_owned());
-    drop(gone);
+    let address = quiet_address(1).await;
+    let url = format!("http://{address}/hook");
     // The second try is an hour away: only a start brings it forward.
     let pauses = [0, 3_600_000, 3_600_000];
     let shop_before = shop(folder.path(), 2, &pauses).await;
@@ -250,10 +139,6 @@ async fn what_a_receiver_missed_comes_after_the_shop_was_closed_and_opened() {
         wanted.remove(told.json()["data"]["id"].as_str().unwrap());
     }
     close(shop).await;
-}
-
-fn said(status: &str) -> Option<String> {
-    Some(status.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -401,7 +286,8 @@ async fn what_has_no_room_in_the_queue_waits_in_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let pauses = [0, 3_600_000];
     let shop_before = shop(folder.path(), 1, &pauses).await;
-    let refusing = Receiver::answering(|_| said("503 Busy")).await;
+    let address = quiet_address(2).await;
+    let refusing = Receiver::at(&address, |_| said("503 Busy")).await;
     let made = register(&shop_before, &refusing.url, &["order.placed"]).await;
     product(&shop_before, "air").await;
     let mut wanted = BTreeSet::new();
@@ -411,7 +297,6 @@ async fn what_has_no_room_in_the_queue_waits_in_the_journal() {
     log(&shop_before, &made.webhook.id, queue::WAITING_MAX).await;
     assert_eq!(shop_before.webhook(&made.webhook.id).unwrap().waiting, queue::WAITING_MAX as u64);
     close(shop_before).await;
-    let address = refusing.url["http://".len()..].split('/').next().unwrap().to_owned();
     drop(refusing);
     let mut receiver = until_bound(&address).await;
     let shop = shop(folder.path(), 1, &pauses).await;
@@ -419,14 +304,6 @@ async fn what_has_no_room_in_the_queue_waits_in_the_journal() {
         wanted.remove(receiver.next().await.json()["data"]["id"].as_str().unwrap());
     }
     close(shop).await;
-}
-
-/// A receiver where another was; its last socket may take a moment to go.
-async fn until_bound(address: &str) -> Receiver {
-    while TcpListener::bind(address).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Receiver::at(address, |_| said("200 OK")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -455,6 +332,15 @@ async fn what_waits_too_long_in_the_journal_is_skipped_and_that_is_said() {
         }
     };
     tokio::time::timeout(PATIENCE, look).await.expect("every order was tried or said to be skipped");
+    shop.replay_webhook(&made.webhook.id, None, ReplayFrom::After(Lsn(1))).unwrap();
+    let look = async {
+        let replay = |line: &Delivery| line.error.as_ref().is_some_and(|error| error.contains("the replay waited"));
+        while !shop.webhook_deliveries(&made.webhook.id, None, 1000).await.unwrap().iter().any(replay) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("the replay ended, and that was said");
+    assert_eq!(shop.inner.hooks.get(&made.webhook.id).unwrap().lanes(0).len(), 1);
     close(shop).await;
 }
 
@@ -463,25 +349,29 @@ async fn what_waits_too_long_in_the_journal_is_skipped_and_that_is_said() {
 async fn an_endpoint_that_is_down_does_not_fill_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let mut small = settings(folder.path(), 1, &[0, 3_600_000]);
-    (small.segment_bytes, small.journal_limit_bytes) = (64 << 10, 6 * (64 << 10));
+    (small.segment_bytes, small.journal_limit_bytes) = (64 << 10, 16 * (64 << 10));
     let shop = open(small).await;
     let refusing = Receiver::answering(|_| said("503 Busy")).await;
     let made = register(&shop, &refusing.url, &["sale.set"]).await;
     product(&shop, "air").await;
+    product(&shop, "other").await;
     let terms = SaleTerms { opens_at: Time(0), closes_at: Time(1), price: Won(1), per_customer_limit: 1 };
-    let by = std::time::Instant::now() + PATIENCE;
-    let mut number = 0;
     // More than queue and journal have room for, several times over; snapshots stay small.
-    while number < 6000 {
-        match shop.set_sale(sku("air"), SaleTerms { price: Won(1 + number % 2), ..terms.clone() }).await {
-            Ok(_) => number += 1,
-            Err(ShopError::JournalFull { .. }) => {
-                assert!(std::time::Instant::now() < by, "the journal stays full after {number} events");
+    for number in 0..9000 {
+        shop.set_sale(sku("air"), SaleTerms { price: Won(1 + number % 2), ..terms }).await.unwrap();
+    }
+    // More than the rest of a segment has room for.
+    let placed = async {
+        for number in 0..600_u32 {
+            let key = RequestKey { key: u128::from(number).to_le_bytes(), request: [0; 16] };
+            let line = || vec![LineRequest { sku: sku("other"), quantity: 1 }];
+            while let Err(error) = shop.place_order(CustomerId::parse("kim").unwrap(), key, line()).await {
+                assert_eq!(error, ShopError::JournalFull { partition: PartitionId(0) });
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(error) => panic!("{error}"),
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, placed).await.expect("the journal stays full");
     let log = shop.webhook_deliveries(&made.webhook.id, None, 10_000).await.unwrap();
     let said = log.iter().find(|line| line.outcome == DeliveryOutcome::Skipped).unwrap().error.clone().unwrap();
     assert!(said.contains("disk limit"), "{said}");
@@ -499,6 +389,43 @@ async fn without_endpoints_no_cursor_is_kept_and_with_one_it_is() {
     register(&shop, &receiver.url, &[]).await;
     product(&shop, "other").await;
     assert_eq!(receiver.next().await.header("webhook-id"), "msg_p0_2");
-    assert!(cursor.exists());
+    // It may come behind the message.
+    let kept = async {
+        while !cursor.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, kept).await.expect("no cursor");
     close(shop).await;
+}
+
+/// Whoever made the tries is gone; the next one makes them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_when_the_deliverer_died_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = WebhookSettings { loopback: true, ..WebhookSettings::default() };
+    let hooks = Arc::new(Hooks::open(folder.path(), [7; 16], settings).unwrap());
+    let mut hung = false;
+    let mut receiver =
+        Receiver::answering(move |_| std::mem::replace(&mut hung, true).then(|| "200 OK".to_owned())).await;
+    let endpoint = endpoint::Endpoint::new(terms(&receiver.url, &[]), None, Time(0));
+    let mut queue = queue::Queue::from_places(&[0]);
+    queue.push("msg_1".to_owned(), "ping", "{}".to_owned(), Time(0));
+    hooks.add(endpoint, queue).await.unwrap();
+    let (first, _) = Deliverer::spawn(None, Deliverer, Arc::clone(&hooks)).await.unwrap();
+    assert_eq!(receiver.next().await.header("webhook-id"), "msg_1");
+    first.kill_and_wait(None).await.unwrap();
+    let (second, _) = Deliverer::spawn(None, Deliverer, Arc::clone(&hooks)).await.unwrap();
+    assert_eq!(receiver.next().await.header("webhook-id"), "msg_1");
+    let empty = async {
+        while hooks.all()[0].kept().queue.len() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, empty).await.expect("it was delivered");
+    second.stop_and_wait(None, None).await.unwrap();
+    // The queue on disk is as it is in memory, once it was stored.
+    hooks.store();
+    let again = Hooks::open(folder.path(), [7; 16], WebhookSettings::default()).unwrap();
+    assert_eq!(again.all()[0].kept().queue.len(), 0);
 }
