@@ -105,8 +105,9 @@ async fn a_placed_order_is_told_once_and_signed() {
     assert_eq!(body["data"]["lines"], json!([{ "sku": "air", "quantity": 2, "unit_price": 1000 }]));
     assert_eq!((&body["data"]["total"], &body["data"]["currency"]), (&json!(2000), &json!("KRW")));
     let log = log(&shop, &made.webhook.id, 2).await;
-    let outcomes: Vec<_> = log.iter().map(|line| (line.message.as_str(), line.outcome, line.status)).collect();
+    let mut outcomes: Vec<_> = log.iter().map(|line| (line.message.as_str(), line.outcome, line.status)).collect();
     let delivered = |id| (id, DeliveryOutcome::Delivered, Some(200));
+    outcomes.sort_by_key(|(message, ..)| *message);
     assert_eq!(outcomes, [delivered("msg_p0_2"), delivered("msg_p0_3")]);
     assert_eq!(shop.webhook(&made.webhook.id).unwrap().waiting, 0);
     close(shop).await;
