@@ -227,7 +227,8 @@ fn text(time: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use son7shop_engine::{CustomerId, Ended, RequestKey, SaleTerms, Sku, Won};
+    use son7shop_engine::payment::{Captured, GivenBack, Nonce, PaymentMethod, Proof, Why};
+    use son7shop_engine::{CustomerId, Ended, Lines, RequestKey, SaleTerms, Sku, Won};
 
     const AT: Time = Time(1_764_000_000_123);
 
@@ -280,9 +281,9 @@ mod tests {
         let at = ("ended_at", "2025-11-24T16:00:00.123Z");
         let placed = Event::OrderPlaced {
             id,
-            customer: order().customer,
+            customer: self::order().customer,
             key,
-            lines: order().lines,
+            lines: self::order().lines,
             total: Won(2000),
             deadline: Time(600_000),
         };
@@ -291,6 +292,10 @@ mod tests {
             "sku": "air-90", "opens_at": "1970-01-01T00:00:00Z", "closes_at": "1970-01-01T00:00:01Z", "price": 9,
             "currency": "KRW", "per_customer_limit": 1,
         });
+        let order = id;
+        let captured = Captured { amount: Won(10), receipt: "A".into(), means: "CARD".into(), at: Time(1) };
+        let step = StepRef::Attempt(2);
+        let parked = Event::StepTried { order, step, answer: "no".into(), next: None };
         let product = json!({ "sku": "air-90", "name": "Air", "price": 5, "currency": "KRW", "on_hand": 7 });
         let cases = [
             (placed, "order.placed", of("held", &[("placed_at", at.1)])),
@@ -319,7 +324,69 @@ mod tests {
                 json!({ "sku": "air-90", "delta": -3, "reason": "lost" }),
             ),
             (Event::SaleSet { sku: sku.clone(), terms, number: 4 }, "sale.set", sale),
-            (Event::SaleDeleted { sku }, "sale.deleted", json!({ "sku": "air-90" })),
+            (Event::SaleDeleted { sku: sku.clone() }, "sale.deleted", json!({ "sku": "air-90" })),
+            (
+                Event::PaymentStarted {
+                    order,
+                    attempt: 2,
+                    method: PaymentMethod::KakaoPay,
+                    amount: Won(10),
+                    key,
+                    nonce: Nonce([9; 16]),
+                },
+                "payment.started",
+                json!({ "order": id.to_string(), "attempt": 2, "method": "kakaopay", "amount": 10, "currency": "KRW" }),
+            ),
+            (
+                Event::PaymentEnded { order, attempt: 2, why: Why::Quit, answer: "x".into(), look_at: None },
+                "payment.ended",
+                json!({ "order": id.to_string(), "attempt": 2, "why": "quit" }),
+            ),
+            (
+                Event::PaymentCaptured { ended: ended(), attempt: 2, captured: Box::new(captured.clone()) },
+                "order.confirmed",
+                of("confirmed", &[at]),
+            ),
+            (
+                Event::PaymentCapturedLate { order, attempt: 2, captured: Box::new(captured), refund: 1, held: false },
+                "payment.captured_late",
+                json!({ "order": id.to_string(), "attempt": 2, "amount": 10, "currency": "KRW", "refund": 1 }),
+            ),
+            (
+                Event::RefundRequested {
+                    order,
+                    refund: 1,
+                    attempt: 2,
+                    amount: Won(5),
+                    before: Won(10),
+                    lines: std::iter::once(LineRequest { sku, quantity: 1 }).collect(),
+                    restock: true,
+                    reason: "small".into(),
+                    key,
+                },
+                "refund.requested",
+                json!({
+                    "order": id.to_string(), "refund": 1, "attempt": 2, "amount": 5, "currency": "KRW", "restock": true,
+                    "lines": [{ "sku": "air-90", "quantity": 1 }], "reason": "small",
+                }),
+            ),
+            (
+                Event::RefundDone {
+                    order,
+                    refund: 1,
+                    attempt: 2,
+                    back: GivenBack { amount: Won(5), receipt: "R".into() },
+                    all: false,
+                    lines: Lines::new(),
+                    elsewhere: Lines::new(),
+                    parts: Vec::new(),
+                },
+                "refund.done",
+                json!({
+                    "order": id.to_string(), "refund": 1, "attempt": 2, "amount": 5, "currency": "KRW", "order_refunded": false,
+                }),
+            ),
+            (parked, "saga.parked", json!({ "order": id.to_string(), "attempt": 2, "answer": "no" })),
         ];
         let mut kinds: Vec<String> = Vec::new();
         for (event, kind, data) in cases {
@@ -327,6 +394,8 @@ mod tests {
             kinds.push(kind.to_owned());
         }
         assert!(MESSAGE_TYPES.iter().all(|kind| kinds.iter().any(|told| told == kind)));
+        let proof = Proof::parse("secret").unwrap();
+        assert_eq!(told(Event::PaymentAuthorised { order, attempt: 2, proof }), None);
         assert_eq!(told(Event::OrderRefused(ended())), None);
         assert_eq!(told(Event::Forgotten { through: Lsn(1) }), None);
     }

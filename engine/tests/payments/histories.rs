@@ -167,6 +167,6 @@ fn no_damage_panics() {
         let partition = replay(&records);
         let _ = invariants::check(&partition);
         let _ = invariants::check(&partition.image().restore(5));
-        let _ = partition.open_step_views().count();
+        let _ = partition.open_step_views(son7shop_engine::Lsn(0)).count();
     }
 }

@@ -271,7 +271,7 @@ impl Shop {
 
     /// The open steps with their calls.
     pub(crate) fn steps(&self) -> Vec<(StepRef, Call)> {
-        self.partition.open_step_views().map(|step| (step.step, step.call)).collect()
+        self.partition.open_step_views(son7shop_engine::Lsn(0)).map(|step| (step.step, step.call)).collect()
     }
 }
 

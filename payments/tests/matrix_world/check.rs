@@ -1,7 +1,7 @@
 //! What must be true of a history that has come to rest.
 
 use super::{FIRST, World, order, sku};
-use son7shop_engine::{Event, OrderId, OrderStatus, OrderView, Partition, StepState, Won};
+use son7shop_engine::{Event, Lsn, OrderId, OrderStatus, OrderView, Partition, StepState, Won};
 
 impl World {
     /// Looks at everything; what is wrong is kept in `broken`.
@@ -12,7 +12,7 @@ impl World {
     }
 
     fn rest(&mut self) -> Result<(), String> {
-        if let Some(step) = self.home.partition.open_step_views().next() {
+        if let Some(step) = self.home.partition.open_step_views(Lsn(0)).next() {
             let parked = if step.state == StepState::Parked { "parked" } else { "forgotten" };
             return Err(format!("{:?} is {parked}: {:?}, '{}'", step.step, step.call, step.answer));
         }

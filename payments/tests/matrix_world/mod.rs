@@ -171,7 +171,7 @@ impl World {
 
     /// An operator acts on the first open step of the first order that takes it.
     pub(crate) fn operate(&mut self, act: &Act) -> Outcome {
-        let step = self.home.partition.open_step_views().find(|step| step.order == order(FIRST));
+        let step = self.home.partition.open_step_views(Lsn(0)).find(|step| step.order == order(FIRST));
         let step = step.map_or(StepRef::Attempt(1), |step| step.step);
         let by = CustomerId::parse("operator").expect("an operator");
         let act = act.clone();
