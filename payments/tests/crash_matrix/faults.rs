@@ -12,17 +12,25 @@ const SHOPPERS: &[Path] = &[
         name: "pays",
         acts: &[Do::Start, Do::Start, Do::Start, Do::Approve(0), Do::Start, Do::Approve(0)],
         ends: OrderStatus::Confirmed,
+        late: true,
     },
     Path {
         name: "pays, and is refunded in two parts",
         acts: &[Do::Start, Do::Start, Do::Start, Do::Approve(0), Do::Refund(4_000), Do::Refund(0)],
         ends: OrderStatus::Refunded,
+        late: true,
     },
-    Path { name: "quits", acts: &[Do::Start, Do::Start, Do::Start, Do::Quit(0)], ends: OrderStatus::Expired },
+    Path {
+        name: "quits",
+        acts: &[Do::Start, Do::Start, Do::Start, Do::Quit(0)],
+        ends: OrderStatus::Expired,
+        late: true,
+    },
     Path {
         name: "pays, and an operator gives it up",
         acts: &[Do::Start, Do::Start, Do::Approve(0), Do::Operator(crate::paths::Operator::Compensates)],
         ends: OrderStatus::Confirmed,
+        late: true,
     },
 ];
 

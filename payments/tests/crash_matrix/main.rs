@@ -9,7 +9,7 @@ mod faults;
 mod matrix_world;
 mod paths;
 
-use matrix_world::{Bug, World};
+use matrix_world::{Bug, FIRST, World};
 use paths::{PATHS, Path};
 
 /// Plays a path; the process is ended at each of these points. A point is before or after a beat or an act.
@@ -52,6 +52,13 @@ fn each_path_comes_to_its_end() {
             let (world, _) = play(begin(basket, None), path, &[]);
             assert_sound(&world, path.name);
             assert_eq!(world.status(), Some(path.ends), "{}\n{}", path.name, world.script.join("\n"));
+            let late = world.view(FIRST).is_some_and(|view| view.ended_at.is_some_and(|at| at > view.deadline));
+            assert!(
+                !late || path.late,
+                "{}: units were held past the deadline\n{}",
+                path.name,
+                world.script.join("\n")
+            );
         }
     }
 }

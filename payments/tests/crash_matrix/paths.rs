@@ -54,6 +54,8 @@ pub(crate) struct Path {
     pub(crate) name: &'static str,
     pub(crate) acts: &'static [Do],
     pub(crate) ends: OrderStatus,
+    /// Whether the gateway's answer comes after the order's deadline.
+    pub(crate) late: bool,
 }
 
 impl Do {
@@ -130,7 +132,11 @@ use Do::{Approve, CustomerCancels, Deadline, Forge, Mistype, Quit, Refund, Start
 use OrderStatus::{Cancelled, Confirmed, Expired, Refunded};
 
 const fn path(name: &'static str, ends: OrderStatus, acts: &'static [Do]) -> Path {
-    Path { name, acts, ends }
+    Path { name, acts, ends, late: false }
+}
+
+const fn late(name: &'static str, ends: OrderStatus, acts: &'static [Do]) -> Path {
+    Path { late: true, ..path(name, ends, acts) }
 }
 
 const fn fault(fault: Fault) -> Do {
@@ -150,7 +156,7 @@ pub(crate) const PATHS: &[Path] = &[
     path("quit, and paid at the second try", Confirmed, &[Start, Quit(1), Start, Approve(2)]),
     path("a wrong password", Cancelled, &[Start, Mistype(1), CustomerCancels]),
     path("declined", Expired, &[Start, fault(Fault::Declines), Approve(1)]),
-    path("declined at the deadline", Expired, &[Start, fault(Fault::Declines), Approve(1), Deadline]),
+    late("declined at the deadline", Expired, &[Start, fault(Fault::Declines), Approve(1), Deadline]),
     path("declined softly", Confirmed, &[Start, fault(Fault::DeclinesSoftly), Approve(1)]),
     path("locked", Confirmed, &[Start, fault(Fault::UserLocked), Approve(1)]),
     path("begin lost", Confirmed, &[fault(Fault::Lost(Place::Ready)), Start, Start, Approve(2)]),
@@ -161,7 +167,7 @@ pub(crate) const PATHS: &[Path] = &[
         &[Start, fault(Fault::Lost(Place::Approve)), fault(Fault::Lost(Place::Order)), Approve(1)],
     ),
     path("approve slow", Confirmed, &[Start, fault(Fault::Slow(Place::Approve)), Approve(1)]),
-    path(
+    late(
         "approve slow, over the deadline",
         Confirmed,
         &[Start, fault(Fault::Slow(Place::Approve)), Approve(1), Deadline],
