@@ -42,23 +42,23 @@ fn of_payment(found: &mut Vec<String>, journal: &OrderView, database: &OrderView
     let attempts = |order: &OrderView| order.payment.as_ref().map_or(Vec::new(), |payment| payment.attempts.clone());
     let refunds = |order: &OrderView| order.payment.as_ref().map_or(Vec::new(), |payment| payment.refunds.clone());
     let id = database.id;
-    let each = pairs(attempts(journal), attempts(database), |attempt| attempt.number);
+    let each = pairs(&attempts(journal), &attempts(database), |attempt| attempt.number);
     for (number, journal, database) in each {
         of_both(found, format!("order {id} attempt {number}"), journal.as_ref(), database.as_ref(), of_attempt);
     }
-    let each = pairs(refunds(journal), refunds(database), |refund| refund.number);
+    let each = pairs(&refunds(journal), &refunds(database), |refund| refund.number);
     for (number, journal, database) in each {
         of_both(found, format!("order {id} refund {number}"), journal.as_ref(), database.as_ref(), of_refund);
     }
 }
 
 /// What both have under a number, or one of them has.
-fn pairs<T: Clone>(journal: Vec<T>, database: Vec<T>, number: fn(&T) -> u32) -> Vec<(u32, Option<T>, Option<T>)> {
-    let mut numbers: Vec<u32> = journal.iter().chain(&database).map(number).collect();
+fn pairs<T: Clone>(journal: &[T], database: &[T], number: fn(&T) -> u32) -> Vec<(u32, Option<T>, Option<T>)> {
+    let mut numbers: Vec<u32> = journal.iter().chain(database).map(number).collect();
     numbers.sort_unstable();
     numbers.dedup();
     let of = |all: &[T], wanted| all.iter().find(|one| number(one) == wanted).cloned();
-    numbers.into_iter().map(|wanted| (wanted, of(&journal, wanted), of(&database, wanted))).collect()
+    numbers.into_iter().map(|wanted| (wanted, of(journal, wanted), of(database, wanted))).collect()
 }
 
 fn of_both<T>(

@@ -525,15 +525,3 @@ fn told(event: &Event) -> Option<Told> {
         _ => None,
     }
 }
-
-impl Partition {
-    /// The order's line items as they were bought, those of other partitions too.
-    pub(super) fn view_lines(&self, order: &Order) -> crate::order::PricedLines {
-        let mut lines: crate::order::PricedLines = self.priced(&order.lines).collect();
-        if !order.lines_elsewhere().is_empty() {
-            lines.extend(order.lines_elsewhere().iter().cloned());
-            lines.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
-        }
-        lines
-    }
-}

@@ -6,7 +6,7 @@ use crate::Lsn;
 use crate::attempt::{Entry, Happened, PaymentView};
 use crate::command::Requester;
 use crate::ids::OrderId;
-use crate::order::{Line, Order, OrderStatus};
+use crate::order::{Line, Order, OrderStatus, PricedLines};
 use crate::step::{self, Call, DueStep, RefundWork, Step, StepRef, Work};
 use crate::time::Time;
 use compact_str::CompactString;
@@ -168,5 +168,15 @@ impl Partition {
             let restocked = payment.map_or(0, |payment| payment.returned(sku).1);
             Line { quantity: line.quantity.saturating_sub(restocked), ..*line }
         })
+    }
+
+    /// The order's line items as they were bought, those of other partitions too.
+    pub(super) fn view_lines(&self, order: &Order) -> PricedLines {
+        let mut lines: PricedLines = self.priced(&order.lines).collect();
+        if !order.lines_elsewhere().is_empty() {
+            lines.extend(order.lines_elsewhere().iter().cloned());
+            lines.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
+        }
+        lines
     }
 }

@@ -55,7 +55,7 @@ pub enum Class {
     Misconfigured,
     /// Nothing, since the shop's quota is used up: for an operator, at once.
     RateLimited,
-    /// Nothing, since the proof is another.
+    /// Nothing, since the proof is another, or is none: none was given out yet.
     WrongProof,
     /// Nothing, since it does not know the payment.
     NoSuchPayment,
@@ -78,7 +78,7 @@ pub const CODES: [(i64, Class, &str); 35] = [
     (-429, Class::RateLimited, "the quota is used up"),
     (-500, Class::Unknown, "internal error"),
     (-503, Class::Unknown, "maintenance"),
-    (-701, Class::Definite, "approved before the shopper authorised"),
+    (-701, Class::WrongProof, "approved before the shopper authorised"),
     (-702, Class::Unknown, "approved again although paid"),
     (-703, Class::Definite, "point amount is wrong"),
     (-704, Class::Definite, "method amount is wrong"),

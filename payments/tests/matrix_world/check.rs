@@ -2,6 +2,7 @@
 
 use super::{FIRST, World, order, sku};
 use son7shop_engine::{Event, Lsn, OrderId, OrderStatus, OrderView, Partition, StepState, Won};
+use son7shop_payments::sandbox::machine::Line;
 
 impl World {
     /// Looks at everything; what is wrong is kept in `broken`.
@@ -17,7 +18,8 @@ impl World {
             return Err(format!("{:?} is {parked}: {:?}, '{}'", step.step, step.call, step.answer));
         }
         let orders: Vec<OrderView> = self.home.partition.orders().collect();
-        let ledger = self.machine.ledger(self.now);
+        // An hour later: what a bank has still to tell is told by then.
+        let ledger = self.machine.ledger(self.now.plus_millis(3_600_000));
         let breaches = ledger.check();
         if !breaches.is_empty() {
             return Err(format!("the gateway's ledger: {breaches:?}"));
@@ -70,9 +72,13 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn net(&mut self) -> Won {
+    /// What the gateway took for the first order, and gave back of it, once its bank has told.
+    pub(crate) fn gateway_says(&self) -> (Won, Won) {
+        // Of a copy: time passes for whoever waits, not for the shop.
+        let ledger = self.machine.clone().ledger(self.now.plus_millis(3_600_000));
         let name = order(FIRST).to_string();
-        self.machine.ledger(self.now).net_by_order().get(name.as_str()).copied().unwrap_or_default()
+        let sum = |of: fn(&Line) -> Won| Won(ledger.of_order(&name).map(|line| of(line).0).sum());
+        (sum(Line::captured), sum(Line::refunded))
     }
 }
 

@@ -13,7 +13,7 @@ use participants::Participants;
 use son7shop_engine::payment::{Nonce, PaymentMethod};
 use son7shop_engine::{
     Act, Command, CustomerId, Event, LineRequest, Lsn, OrderId, OrderStatus, OrderView, Outcome, PartRequest,
-    Partition, PartitionId, PlaceOrder, Record, RefundRequest, RequestKey, Requester, Sku, StepRef, Time, Won,
+    Partition, PartitionId, PlaceOrder, Record, RefundRequest, RequestKey, Requester, Sku, StepRef, Time, Won, basket,
     invariants,
 };
 use son7shop_payments::kakaopay::Key;
@@ -242,15 +242,19 @@ impl World {
     }
 
     /// Whether nothing is to be done before time passes.
-    pub(crate) fn is_idle(&self) -> bool {
-        let mut ahead = self.clone();
-        !ahead.work()
+    pub(crate) fn is_idle(&mut self) -> bool {
+        let now = self.now;
+        let past = |at: Option<Time>| at.is_some_and(|at| at <= now);
+        let answered = self.flights.iter().any(|flight| flight.reply != Came::Nothing || flight.patience() <= now);
+        let at_gateway = self.ahead.iter().any(|ahead| ahead.at <= now);
+        let asks = self.home.records[self.asked..].iter().any(|record| !basket::asks(&record.event).is_empty());
+        let due = past(self.home.partition.next_deadline()) || past(self.next_step()) || past(self.next_visit());
+        !(answered || at_gateway || asks || due)
     }
 
     /// Lets time pass until something is to be done; false if nothing will be.
     fn wait(&mut self) -> bool {
-        let steps = self.participants.next_due(&self.home.partition);
-        let visits = self.visits.iter().map(|(at, _)| *at);
+        let (steps, visits) = (self.next_step(), self.next_visit());
         let calls = self.ahead.iter().map(|ahead| ahead.at);
         let patience = self.flights.iter().filter(|flight| flight.reply == Came::Nothing).map(Flight::patience);
         let deadline = self.home.partition.next_deadline();

@@ -44,15 +44,16 @@ impl Participants {
             (view.lsn == *lsn && view.state != StepState::Parked).then_some((view, *resumed))
         })
     }
-
-    pub(super) fn next_due(&self, partition: &Partition) -> Option<Time> {
-        let mut after = self.clone();
-        after.read(partition);
-        after.views(partition).map(|(step, _)| step.due_at).filter(|at| *at != Time::NEVER).min()
-    }
 }
 
 impl World {
+    /// When the next call is due.
+    pub(super) fn next_step(&mut self) -> Option<Time> {
+        self.participants.read(&self.home.partition);
+        let views = self.participants.views(&self.home.partition);
+        views.map(|(step, _)| step.due_at).filter(|at| *at != Time::NEVER).min()
+    }
+
     /// Makes the call of the first step that is due.
     pub(super) fn call(&mut self) -> bool {
         self.participants.read(&self.home.partition);

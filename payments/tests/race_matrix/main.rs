@@ -1,6 +1,6 @@
 //! The race matrix: every interleaving of {deadline, the shopper approves, the shopper quits, the customer cancels,
 //! an admin cancels, the shopper begins to pay again, the gateway declines, the gateway's answer is lost after it
-//! took the money, an operator gives it up, restart}, at every point at which they can come. Enumerated, not sampled:
+//! took the money, an operator gives it up, a forged proof, restart}, at every point at which they can come. Enumerated, not sampled:
 //! between any two beats of the saga each event is tried, and after it the rest.
 //!
 //! A history is named by its events and the beat before which each came: `SON7_HISTORY="approve1@5 restart@8"`
@@ -13,7 +13,7 @@ mod matrix_world;
 
 use matrix_world::{Ahead, Bug, Came, FIRST, Flight, World, customer};
 use son7shop_engine::{Act, OrderStatus, Outcome, Requester};
-use son7shop_payments::sandbox::machine::{Action, Place, Rule};
+use son7shop_payments::sandbox::machine::{Action, Callback, Place, Rule};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -23,6 +23,8 @@ enum Happens {
     Deadline,
     Approve(u32),
     Quit(u32),
+    /// Somebody comes back with a proof that nobody gave out.
+    Forged,
     CustomerCancels,
     AdminCancels,
     PayAgain,
@@ -33,12 +35,13 @@ enum Happens {
 }
 
 impl Happens {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Deadline,
         Self::Approve(1),
         Self::Approve(2),
         Self::Quit(1),
         Self::Quit(2),
+        Self::Forged,
         Self::CustomerCancels,
         Self::AdminCancels,
         Self::PayAgain,
@@ -61,6 +64,7 @@ impl Happens {
             Self::Deadline => world.jump_to_deadline(),
             Self::Approve(attempt) => world.approve(FIRST, attempt),
             Self::Quit(attempt) => world.quit(FIRST, attempt),
+            Self::Forged => world.forge(FIRST, 1, Callback::Approval, Some("f0f0f0f0f0f0f0f0f0f0")),
             Self::CustomerCancels => {
                 world.cancel(Requester::Customer(customer()));
                 true
@@ -109,6 +113,7 @@ impl fmt::Display for Happens {
             Self::Deadline => f.write_str("deadline"),
             Self::Approve(attempt) => write!(f, "approve{attempt}"),
             Self::Quit(attempt) => write!(f, "quit{attempt}"),
+            Self::Forged => f.write_str("forged"),
             Self::CustomerCancels => f.write_str("customer-cancels"),
             Self::AdminCancels => f.write_str("admin-cancels"),
             Self::PayAgain => f.write_str("pay-again"),

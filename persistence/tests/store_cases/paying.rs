@@ -133,7 +133,7 @@ pub(super) async fn nothing_secret(case: Case) {
         for (partition, journal) in (0..PARTITIONS).zip(&world.journals) {
             bring(&*case.store, partition, journal, 0, || 50).await.unwrap();
         }
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
         let all = dump(&case.url).await.join("\n");
         // What is looked for would be found: a reference is a public thing of the same kind.
         let reference = case.store.payment_references(None, 1).await.unwrap().remove(0).reference;

@@ -121,7 +121,7 @@ impl World {
     }
 
     fn operate(&mut self, step: &Step) {
-        let more = if self.rng.random_bool(0.3) { 1 } else { 0 };
+        let more = i64::from(self.rng.random_bool(0.3));
         let acts = match step.step {
             StepRef::Attempt(_) => vec![
                 Act::Retry,
