@@ -29,6 +29,7 @@ mod database;
 mod differences;
 mod error;
 mod gate;
+mod gateway_check;
 mod keeper;
 #[cfg(test)]
 mod keeper_tests;

@@ -4,6 +4,7 @@
 //! nothing left to carry. It must never repair anything.
 
 use crate::differences;
+use crate::gateway_check::{self, Ask};
 use crate::upkeep::REMEMBER_MILLIS;
 use crate::{OpenError, Settings};
 use son7shop_engine::{OrderId, OrderStatus, OrderView, Partition, PartitionId, ProductView, Sku, Time, invariants};
@@ -29,21 +30,24 @@ pub struct Verified {
     pub attempts: usize,
     /// Refunds of them.
     pub refunds: usize,
+    /// Payments that the gateway was asked for.
+    pub asked: usize,
     /// Where journal and database differ, for people; at most a thousand.
     pub differences: Vec<String>,
     /// Differences over those that are kept.
     pub more: usize,
 }
 
-/// Replays every partition's journal and compares it with the database.
-pub async fn verify(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Verified, OpenError> {
+/// Replays every partition's journal and compares it with the database; with the gateway's records, too, if
+/// `gateway` says so.
+pub async fn verify(settings: &Settings, storage: Arc<dyn Storage>, gateway: bool) -> Result<Verified, OpenError> {
     let path = settings.data_dir.clone();
     let replayed = tokio::task::spawn_blocking(move || replay_all(storage, &path))
         .await
         .map_err(|error| OpenError::new("replaying the journal", error))??;
     let store = store::connect(&settings.database_url);
     let store = store.await.map_err(|error| OpenError::new("opening the database", error))?;
-    let mut comparison = Comparison::new(replayed);
+    let mut comparison = Comparison { gateway, ..Comparison::new(replayed) };
     let audited = store
         .audit(&mut |row| {
             comparison.row(row);
@@ -52,6 +56,11 @@ pub async fn verify(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Ve
         .await;
     audited.map_err(|error| OpenError::new("reading the database", error))?;
     store.close().await;
+    let (asked, differences) = gateway_check::compare(&settings.payments, std::mem::take(&mut comparison.asks)).await;
+    comparison.found.asked = asked;
+    for difference in differences {
+        comparison.differ(difference);
+    }
     Ok(comparison.end())
 }
 
@@ -74,6 +83,9 @@ struct Comparison {
     positions: HashMap<PartitionId, Position>,
     products: HashSet<Sku>,
     orders: HashSet<OrderId>,
+    /// Whether the gateway is asked.
+    gateway: bool,
+    asks: Vec<Ask>,
     found: Verified,
 }
 
@@ -81,7 +93,7 @@ impl Comparison {
     fn new(partitions: Vec<(Partition, Position)>) -> Self {
         let found = Verified { partitions: partitions.len(), ..Verified::default() };
         let (positions, products, orders) = (HashMap::new(), HashSet::new(), HashSet::new());
-        Self { partitions, positions, products, orders, found }
+        Self { partitions, positions, products, orders, gateway: false, asks: Vec::new(), found }
     }
 
     fn differ(&mut self, difference: String) {
@@ -129,6 +141,9 @@ impl Comparison {
         if let Some(payment) = &in_database.payment {
             self.found.attempts += payment.attempts.len();
             self.found.refunds += payment.refunds.len();
+        }
+        if self.gateway {
+            self.asks.extend(gateway_check::asks_of(in_database));
         }
         let id = in_database.id;
         self.orders.insert(id);

@@ -95,7 +95,7 @@ async fn an_order_survives_a_restart_and_reaches_the_database() {
     assert_eq!(cancelled.status, OrderStatus::Cancelled);
     assert_eq!(shop.product(air).await.unwrap().stock, Stock { supplied: 3, held: 0, sold: 0 });
     shop.close(DEADLINE).await;
-    let verified = verify(&settings(folder.path(), 1), Arc::new(DiskStorage)).await.unwrap();
+    let verified = verify(&settings(folder.path(), 1), Arc::new(DiskStorage), false).await.unwrap();
     assert_eq!((verified.differences, verified.orders, verified.products), (vec![], 1, 1));
 }
 
@@ -130,7 +130,7 @@ async fn a_basket_over_partitions_is_held_everywhere_or_nowhere() {
     }
     assert_eq!(sold, [1, 1, 1]);
     shop.close(DEADLINE).await;
-    let verified = verify(&settings(folder.path(), 3), Arc::new(DiskStorage)).await.unwrap();
+    let verified = verify(&settings(folder.path(), 3), Arc::new(DiskStorage), false).await.unwrap();
     assert_eq!(verified.differences, Vec::<String>::new());
 }
 

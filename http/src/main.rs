@@ -38,7 +38,7 @@ enum Command {
     },
     /// Recompute stock and orders from the journal, compare with the database; exits 1 with the
     /// differences, 2 if it cannot say
-    Verify,
+    Verify(commands::verify::VerifyOptions),
     /// Run the Kakao Pay sandbox alone: its protocol, its pages, no money
     KakaoSandbox(commands::paying::SandboxOptions),
 }
@@ -68,7 +68,7 @@ impl Program {
     /// Where 1 says what was found, 2 says that nothing can be said.
     fn exit_when_it_fails(&self) -> ExitCode {
         match self.command {
-            Some(Command::Verify | Command::Journal { .. }) => ExitCode::from(2),
+            Some(Command::Verify(_) | Command::Journal { .. }) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }
@@ -116,7 +116,7 @@ fn run(program: Program) -> anyhow::Result<ExitCode> {
         }
         Command::Token(options) => commands::token::run(&settings, key, &options),
         Command::Journal { command } => commands::journal::run(&settings, &command),
-        Command::Verify => commands::verify::run(&settings),
+        Command::Verify(options) => commands::verify::run(&settings, &options),
         Command::KakaoSandbox(options) => commands::paying::run(&settings, &options),
     }
 }

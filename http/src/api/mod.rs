@@ -118,15 +118,15 @@ fn allowed(path: &str) -> Option<&'static str> {
         ["v1", "orders" | "products" | "webhooks"] => Some("GET, HEAD, POST"),
         ["v1", "webhooks", _] => Some("GET, HEAD, PUT, DELETE"),
         ["v1", "orders" | "products", _]
+        | ["v1", "orders", _, "timeline"]
+        | ["v1", "operations", "sagas"]
         | ["v1", "webhooks", _, "deliveries"]
         | ["healthz" | "readyz" | "metrics" | "openapi.json"] => Some("GET, HEAD"),
-        ["v1", "orders", _, "cancel" | "confirm"]
+        ["v1", "orders", _, "cancel" | "confirm" | "payments" | "refunds"]
         | ["v1", "products", _, "stock"]
-        | ["v1", "webhooks", _, "secret" | "replay" | "test"] => Some("POST"),
-        ["v1", "orders", _, "payments" | "refunds"]
+        | ["v1", "webhooks", _, "secret" | "replay" | "test"]
         | ["v1", "operations", "sagas", _, _, "retry" | "compensate" | "resolve"] => Some("POST"),
         ["v1", "payments", _, _] | ["v1", "orders", _, "events"] => Some("GET"),
-        ["v1", "orders", _, "timeline"] | ["v1", "operations", "sagas"] => Some("GET, HEAD"),
         ["v1", "products", _, "sale"] => Some("PUT, DELETE"),
         _ => None,
     }

@@ -90,14 +90,13 @@ impl Following {
 
     /// Waits for a change, at most for a while; `None`: there is nothing to follow any more.
     async fn wait(&mut self) -> Option<()> {
-        let changed = match &mut self.changes {
-            Some(changes) => tokio::time::timeout(LOOK, changes.changed()).await,
-            None => {
-                tokio::time::sleep(LOOK).await;
-                self.changes = self.shop.watch_order(self.order).await.ok();
-                // What happened in between is read now.
-                Ok(Ok(()))
-            }
+        let changed = if let Some(changes) = &mut self.changes {
+            tokio::time::timeout(LOOK, changes.changed()).await
+        } else {
+            tokio::time::sleep(LOOK).await;
+            self.changes = self.shop.watch_order(self.order).await.ok();
+            // What happened in between is read now.
+            Ok(Ok(()))
         };
         match changed {
             Err(_) => return Some(()),

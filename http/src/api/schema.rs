@@ -7,7 +7,7 @@ macro_rules! described {
     ($($item:item)+) => {
         $(
             #[derive(ToSchema)]
-            #[allow(dead_code, reason = "describes answers to the OpenAPI")]
+            #[allow(dead_code, clippy::struct_field_names, reason = "describes answers to the OpenAPI")]
             $item
         )+
     };

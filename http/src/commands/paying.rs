@@ -38,8 +38,15 @@ pub(crate) async fn open(settings: &Settings, address: SocketAddr) -> anyhow::Re
     Ok((payments.with(PaymentMethod::KakaoPay, Arc::new(kakao)), sandbox))
 }
 
+/// The gateway for `son7shop verify --gateway`. The sandbox that runs inside the shop ends with it, and can
+/// no longer be asked.
+pub(crate) fn to_verify(settings: &Settings) -> anyhow::Result<Payments> {
+    let kakao = KakaoPay::new(&real(settings)?).context("Kakao Pay's settings")?;
+    Ok(Payments::new("").with(PaymentMethod::KakaoPay, Arc::new(kakao)))
+}
+
 fn real(settings: &Settings) -> anyhow::Result<KakaoSettings> {
-    let key = kakao_key().with_context(|| format!("SON7_PAYMENTS is kakaopay, and {KAKAO_KEY} is not set"))?;
+    let key = kakao_key().with_context(|| format!("Kakao Pay is to be asked, and {KAKAO_KEY} is not set"))?;
     let profile = match settings.kakao_profile {
         KakaoProfile::Test => Profile::Test,
         KakaoProfile::Live => Profile::Live,

@@ -1,17 +1,31 @@
 //! `son7shop verify`: the journal, replayed, against the database.
 
-use super::{counted, log_to_stderr, storage};
+use super::{counted, log_to_stderr, paying, storage};
+use son7shop_actors::Payments;
 use son7shop_http::settings::Settings;
 use std::process::ExitCode;
 
-pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+/// What `son7shop verify` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyOptions {
+    /// Ask Kakao Pay for every payment, too (SON7_KAKAO_KEY, and SON7_KAKAO_URL where it is a sandbox of its own)
+    #[arg(long)]
+    gateway: bool,
+}
+
+pub(crate) fn run(settings: &Settings, options: &VerifyOptions) -> anyhow::Result<ExitCode> {
     log_to_stderr(settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let found = runtime.block_on(son7shop_actors::verify(&settings.shop(), storage()))?;
+    let payments = if options.gateway { paying::to_verify(settings)? } else { Payments::default() };
+    let shop = son7shop_actors::Settings { payments, ..settings.shop() };
+    let found = runtime.block_on(son7shop_actors::verify(&shop, storage(), options.gateway))?;
     for difference in &found.differences {
         println!("{difference}");
     }
     let differences = found.differences.len() + found.more;
+    if options.gateway {
+        println!("{} asked for at the gateway", counted(found.asked, "payment"));
+    }
     println!(
         "{}, {}, {}, {}, {} compared: {}",
         counted(found.partitions, "partition"),
