@@ -178,7 +178,8 @@ fn what_is_not_there_is_404_and_what_cannot_be_done_there_405() {
         }
     }
     for (_, _, template) in shelf.world.document.operations() {
-        let path = template.replace("{id}", nobody).replace("{sku}", "apple");
+        let path = template.replace("{id}", nobody).replace("{order}", nobody).replace("{sku}", "apple");
+        let path = path.replace("{step}", "attempt-1").replace("{handle}", "x").replace("{outcome}", "approved");
         let allowed = shelf.world.document.allowed(&path);
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "BREW", "get"] {
             if !allowed.iter().any(|known| known == method) {

@@ -6,8 +6,12 @@
 mod bad_requests;
 mod document;
 mod drift;
+mod payments;
 mod promises;
 mod said;
+#[path = "../payments/till.rs"]
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod till;
 mod unavailable;
 mod webhooks;
 mod wire_errors;

@@ -133,7 +133,9 @@ pub(crate) struct World {
     pub(crate) document: Document,
     /// Operations that were answered, with the status.
     seen: RefCell<BTreeSet<(String, u16)>>,
-    _folder: tempfile::TempDir,
+    /// Runs the program's other commands on the same data.
+    pub(crate) shop: Shop,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -152,7 +154,12 @@ impl World {
         let document = exchange(address, b"GET /openapi.json HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
         let document = Document::new(document.unwrap().json());
         let seen = RefCell::default();
-        Self { program: Some(program), address, tokens: [admin, kim, lee], document, seen, _folder: folder }
+        Self { program: Some(program), address, tokens: [admin, kim, lee], document, seen, shop, folder }
+    }
+
+    /// What the program has logged and printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("data.log")).unwrap()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -205,6 +212,11 @@ impl World {
         let right = said.status == status && (found == code || request.method == "HEAD");
         assert!(right, "{} {} must be {status} {code}:\n{request:?}\n{said}", request.method, request.path);
         said
+    }
+
+    /// An operation was answered in a way that cannot be read to its end.
+    pub(crate) fn saw(&self, operation: &str, status: u16) {
+        self.seen.borrow_mut().insert((operation.to_owned(), status));
     }
 
     /// The operations that were answered with a status for which this holds.

@@ -1,0 +1,174 @@
+//! What a shopper does: pay, quit, mistype, start again, cancel, come late.
+
+use crate::till::{Button, PRICE, Till};
+use crate::world::{Who, get, post};
+use serde_json::{Value, json};
+
+#[test]
+fn an_order_is_paid_by_pressing_a_button() {
+    let till = Till::open(&[]);
+    let id = till.order(2);
+    let placed = till.show(&id);
+    let started = till.started(&id);
+    assert_eq!((&started["attempt"], &started["status"]), (&json!(1), &json!("ready")), "{started}");
+    assert_eq!((&started["amount"], &started["currency"]), (&json!(2 * PRICE), &json!("KRW")));
+    assert_eq!((&started["order"], &started["order_status"]), (&json!(id), &json!("paying")));
+    for kind in ["desktop", "mobile", "app"] {
+        assert!(started["redirect"][kind].as_str().unwrap().contains("/bridge/"), "{started}");
+    }
+    let back = till.arrive(&till.press(started["redirect"]["desktop"].as_str().unwrap(), Button::Pay));
+    let page = String::from_utf8(back.body.clone()).unwrap();
+    assert!(back.status == 200 && page.contains("Your order is confirmed"), "{page}");
+
+    let order = till.show(&id);
+    assert_eq!((&order["status"], &order["expires_at"]), (&json!("confirmed"), &placed["expires_at"]), "{order}");
+    let payment = &order["payment"];
+    assert_eq!((&payment["status"], &payment["captured"]), (&json!("captured"), &json!(2 * PRICE)), "{order}");
+    let attempt = &payment["attempts"][0];
+    assert!(attempt["receipt"].as_str().unwrap().starts_with('A'), "{attempt}");
+    assert_eq!((&attempt["means"], attempt.get("redirect")), (&json!("CARD"), None), "{attempt}");
+    let stock = till.stock();
+    assert_eq!((&stock["held"], &stock["sold"]), (&json!(0), &json!(2)), "{stock}");
+    assert_eq!(
+        till.happened(&id),
+        [
+            "order_placed",
+            "payment_started",
+            "payment_ready",
+            "payment_authorised",
+            "payment_captured",
+            "order_confirmed"
+        ]
+    );
+    assert_eq!(till.timeline(&id)["steps"], json!([]), "nothing is open");
+    till.ledger(2 * PRICE, 0);
+}
+
+#[test]
+fn a_shopper_who_quits_keeps_the_deadline_and_pays_again() {
+    let till = Till::open(&[]);
+    let id = till.order(1);
+    let placed = till.show(&id);
+    let page = till.visit(&id, Button::Quit);
+    assert!(page.contains("Nothing was taken"), "{page}");
+    let order = till.shown_when(&id, "the end of the attempt", |order| order["status"] == "held");
+    assert_eq!(order["expires_at"], placed["expires_at"]);
+    assert_eq!(order["payment"]["attempts"][0]["status"], "quit", "{order}");
+    till.visit(&id, Button::WrongPassword);
+    till.shown_when(&id, "the end of the attempt", |order| order["status"] == "held");
+    assert_eq!(till.show(&id)["payment"]["attempts"][1]["status"], "authentication_failed");
+    till.visit(&id, Button::Pay);
+    let order = till.show(&id);
+    assert_eq!((&order["status"], &order["expires_at"]), (&json!("confirmed"), &placed["expires_at"]), "{order}");
+    till.ledger(PRICE, 0);
+}
+
+#[test]
+fn a_page_of_an_attempt_that_is_over_takes_no_money() {
+    let till = Till::open(&[]);
+    let (superseded, cancelled) = (till.order(1), till.order(1));
+    let old = till.page(&superseded);
+    let new = till.page(&superseded);
+    till.arrive(&till.press(&old, Button::Pay));
+    assert_eq!(till.show(&superseded)["status"], "paying", "the first attempt was superseded");
+    till.arrive(&till.press(&new, Button::Pay));
+    assert_eq!(till.show(&superseded)["status"], "confirmed");
+    let page = till.page(&cancelled);
+    till.world.check(&post(format!("/v1/orders/{cancelled}/cancel"), Who::Kim), 200, "");
+    let shown = String::from_utf8(till.arrive(&till.press(&page, Button::Pay)).body).unwrap();
+    assert!(shown.contains("The order has ended"), "{shown}");
+    assert_eq!(till.show(&cancelled)["status"], "cancelled");
+    till.ledger(PRICE, 0);
+}
+
+#[test]
+fn the_same_key_starts_one_attempt() {
+    let till = Till::open(&[]);
+    let id = till.order(1);
+    let first = till.world.check(&till.start(&id, "same", Who::Kim), 201, "");
+    let again = till.world.check(&till.start(&id, "same", Who::Kim), 201, "");
+    assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), (None, Some("true")));
+    assert_eq!(first.json(), again.json());
+    let refund = till.refund(&id, &json!({"restock": false, "reason": "x"})).key("same");
+    till.world.check(&refund, 409, "wrong_state");
+    assert_eq!(till.payments().len(), 1);
+}
+
+#[test]
+fn money_goes_back_by_lines_by_sum_and_whole() {
+    let till = Till::open(&[]);
+    let id = till.paid(5);
+    let by_lines = json!({"lines": [{"sku": "apple", "quantity": 2}], "restock": true, "reason": "two were brown"});
+    let request = till.refund(&id, &by_lines).key("back");
+    let said = till.world.check(&request, 201, "").json();
+    assert_eq!((&said["refund"], &said["amount"]), (&json!(1), &json!(2 * PRICE)), "{said}");
+    let done = |n: usize| move |order: &Value| order["payment"]["refunds"][n]["status"] == "done";
+    till.shown_when(&id, "the first refund", done(0));
+    assert_eq!(till.stock()["sold"], 3);
+    assert_eq!(till.world.check(&request, 201, "").header("idempotent-replayed"), Some("true"));
+    for (body, code) in [
+        (json!({"lines": [{"sku": "apple", "quantity": 4}], "restock": true, "reason": "x"}), "units_out_of_range"),
+        (json!({"lines": [{"sku": "pear", "quantity": 1}], "restock": true, "reason": "x"}), "units_out_of_range"),
+        (json!({"amount": 3 * PRICE + 1, "restock": true, "reason": "x"}), "refund_out_of_range"),
+    ] {
+        till.world.check(&till.refund(&id, &body), 409, code);
+    }
+    till.world.check(&till.refund(&id, &json!({"amount": 500, "restock": false, "reason": "sorry"})), 201, "");
+    till.shown_when(&id, "the second refund", done(1));
+    assert_eq!(till.stock()["sold"], 3, "a sum brings no units back");
+    till.world.check(&till.refund(&id, &json!({"restock": true, "reason": "all of it"})), 201, "");
+    let order = till.shown_when(&id, "the last refund", |order| order["status"] == "refunded");
+    assert_eq!((&order["payment"]["captured"], &order["payment"]["refunded"]), (&json!(5 * PRICE), &json!(5 * PRICE)));
+    assert_eq!(till.stock()["sold"], 0);
+    till.world.check(&till.refund(&id, &json!({"restock": true, "reason": "again"})), 409, "nothing_to_refund");
+    till.ledger(5 * PRICE, 5 * PRICE);
+}
+
+#[test]
+fn what_does_not_go_on_by_itself_is_an_operators_and_is_written_down() {
+    let till = Till::open(&[]);
+    till.fault("approve", &json!({"kind": "drop_after_commit"}), 1);
+    till.fault("order", &json!({"kind": "http_500"}), 1000);
+    let id = till.order(1);
+    let back = till.press(&till.page(&id), Button::Pay);
+    till.arrive_later(&back);
+    let step = till.step_when(&id, "retrying");
+    assert_eq!((&step["step"], &step["class"]), (&json!("attempt-1"), &json!("pivot")), "{step}");
+    let listed = till.world.check(&get("/v1/operations/sagas?state=retrying", Who::Admin), 200, "").json();
+    assert_eq!(listed["steps"][0]["order"], json!(id), "{listed}");
+    till.world.check(&post(format!("/v1/orders/{id}/cancel"), Who::Kim), 409, "wrong_state");
+    till.world.check(&till.start(&id, "other", Who::Kim), 409, "wrong_state");
+    let compensate = post(format!("/v1/operations/sagas/{id}/attempt-1/compensate"), Who::Admin);
+    till.world.check(&compensate.json(r#"{"reason":"the shopper called"}"#), 200, "");
+    assert_eq!(till.show(&id)["status"], "cancelled");
+    assert_eq!(till.stock()["held"], 0, "its units are for sale");
+    let entries = till.timeline(&id)["entries"].clone();
+    let acted = entries.as_array().unwrap().iter().find(|entry| entry["what"] == "operator_acted").unwrap();
+    assert!(acted["answer"].as_str().unwrap().ends_with("the shopper called"), "{acted}");
+    // The money had been taken: the late look finds it, and it goes back by itself.
+    till.control("DELETE", "/faults", &Value::Null);
+    let retry = post(format!("/v1/operations/sagas/{id}/attempt-1/retry"), Who::Admin);
+    till.world.check(&retry.json(r#"{"reason":"look now"}"#), 200, "");
+    let back = |order: &Value| order["payment"]["refunded"] == json!(PRICE);
+    let order = till.shown_when(&id, "the refund", back);
+    assert_eq!((&order["status"], &order["payment"]["attempts"][0]["status"]), (&json!("cancelled"), &json!("captured_late")));
+    till.ledger(PRICE, PRICE);
+}
+
+#[test]
+fn a_timeline_is_followed_live_and_from_where_the_reader_was() {
+    let till = Till::open(&[]);
+    let id = till.order(1);
+    std::thread::scope(|scope| {
+        let following = scope.spawn(|| till_follow(&till, &id));
+        till.visit(&id, Button::Pay);
+        let said = following.join().unwrap();
+        assert!(said.contains("id:1\n") && said.contains("event:order_confirmed"), "{said}");
+    });
+    let rest = till.follow(&id, 3, "order_confirmed");
+    assert!(!rest.contains("event:payment_ready") && rest.contains("event:payment_authorised"), "{rest}");
+}
+
+fn till_follow(till: &Till, id: &str) -> String {
+    till.follow(id, 0, "order_confirmed")
+}
