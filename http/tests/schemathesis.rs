@@ -82,6 +82,8 @@ fn the_fuzzer_finds_nothing() {
             .args(["run", "--no-color", "--seed", &seed, "--max-examples", EXAMPLES, "--checks", CHECKS])
             // They would have the shop call hosts that the fuzzer made up.
             .args(["--exclude-operation-id", "create_webhook", "--exclude-operation-id", "update_webhook"])
+            // A stream that does not end: the fuzzer would read it for ever.
+            .args(["--exclude-operation-id", "follow_order"])
             .args(["--generation-database", "none", "--warnings", "off", "--request-timeout", "30"])
             .args(["--header", &format!("Authorization: Bearer {token}"), "--url", &url])
             .args(more)

@@ -105,7 +105,7 @@ more than 100 headers or a head, target included, of more than about 32 KiB."),
         webhooks::rotate, webhooks::deliveries, webhooks::replay, webhooks::test,
         operations::healthz, operations::readyz, operations::metrics, operations::openapi,
     ),
-    components(schemas(schema::Problem)),
+    components(schemas(schema::Problem, schema::ReturnOutcome)),
     tags(
         (name = "orders", description = "What customers buy"),
         (name = "payments", description = "How orders are paid, and what is given back"),

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(1);
     get, path = "/v1/orders/{id}/events", tag = "payments", operation_id = "follow_order",
     params(("id" = uuid::Uuid, Path, description = "The order's id"),
         ("Last-Event-ID" = Option<u32>, Header, description = "The last entry that the reader has")),
-    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String)),
+    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = super::schema::OrderEvent)),
     security(("bearer" = []))
 )]
 pub(super) async fn follow(id: String, call: Call) -> Result<Response, Problem> {

@@ -59,7 +59,7 @@ pub(super) async fn start(id: String, call: Call) -> Result<Answer, Problem> {
             pattern = "^[0-9a-f.-]+$"),
         ("outcome" = super::schema::ReturnOutcome, Path, description = "Which address it is"),
         ("pg_token" = Option<String>, Query, description = "What the gateway gives the shopper to bring")),
-    responses((status = 200, description = "How the order stands now", content_type = "text/html", body = String))
+    responses((status = 200, description = "How the order stands now", content_type = "text/html; charset=utf-8", body = String))
 )]
 pub(super) async fn came_back((handle, word, query): (String, String, String), call: Call) -> Result<Answer, Problem> {
     let nowhere = || Problem::new(Code::NotFound, "there is nothing at this path");

@@ -156,6 +156,19 @@ described! {
         pub(super) more: bool,
     }
 
+    /// An event of the stream.
+    pub(super) struct OrderEvent {
+        /// The entry's number.
+        #[schema(nullable = false)]
+        pub(super) id: Option<String>,
+        /// What happened.
+        #[schema(nullable = false)]
+        pub(super) event: Option<String>,
+        /// The entry, as JSON.
+        #[schema(nullable = false)]
+        pub(super) data: Option<String>,
+    }
+
     /// Something that happened.
     pub(super) struct Entry {
         /// Its place, from 1; the `id` of its event in the stream.

@@ -50,7 +50,8 @@ fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(count: N, what: &str) 
 
 /// Logs to standard error: for people on a terminal, as JSON elsewhere.
 fn log_to_stderr(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log)?;
+    // What the library says of a path may hold what a return address proves.
+    let filter = EnvFilter::try_new(&settings.log)?.add_directive("warp=info".parse()?);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         log.init();

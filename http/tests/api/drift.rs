@@ -43,7 +43,10 @@ fn every_route_is_documented_and_every_documented_operation_is_routed() {
         let said = world.send(&Request::new(method, path.join("/"), Who::Nobody));
         let code = if said.status >= 400 { said.json()["code"].clone() } else { Value::Null };
         // To whoever has no handle of the gateway's, a return address is nowhere.
-        assert!(id == "return_from_gateway" || code != "not_found" && code != "method_not_allowed", "{id} is not routed: {said}");
+        assert!(
+            id == "return_from_gateway" || code != "not_found" && code != "method_not_allowed",
+            "{id} is not routed: {said}"
+        );
     }
 }
 
@@ -89,7 +92,8 @@ fn requests_are_documented_as_strictly_as_they_are_read() {
     }
     for (id, _, _) in world.document.operations() {
         let operation = world.document.operation(id);
-        let open = ["healthz", "readyz", "metrics", "openapi", "list_products", "show_product", "return_from_gateway"].contains(&id);
+        let open = ["healthz", "readyz", "metrics", "openapi", "list_products", "show_product", "return_from_gateway"]
+            .contains(&id);
         assert_eq!(operation.get("security").is_some(), !open, "{id}");
         assert_eq!(operation["responses"].get("401").is_some(), !open, "{id}");
     }

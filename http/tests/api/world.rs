@@ -134,7 +134,7 @@ pub(crate) struct World {
     /// Operations that were answered, with the status.
     seen: RefCell<BTreeSet<(String, u16)>>,
     /// Runs the program's other commands on the same data.
-    pub(crate) shop: Shop,
+    shop: Shop,
     folder: tempfile::TempDir,
 }
 
@@ -155,6 +155,17 @@ impl World {
         let document = Document::new(document.unwrap().json());
         let seen = RefCell::default();
         Self { program: Some(program), address, tokens: [admin, kim, lee], document, seen, shop, folder }
+    }
+
+    /// Stops the program in order.
+    pub(crate) fn stop(&mut self) {
+        self.program.take().unwrap().stop(PATIENCE).unwrap();
+    }
+
+    /// Runs another command of the program on the same data: all that it said.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.shop.command(arguments).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     }
 
     /// What the program has logged and printed.

@@ -1,6 +1,6 @@
 //! What a shopper does: pay, quit, mistype, start again, cancel, come late.
 
-use crate::till::{Button, PRICE, Till};
+use crate::till::{Button, PRICE, Till, read_until};
 use crate::world::{Who, get, post};
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ fn the_same_key_starts_one_attempt() {
     let again = till.world.check(&till.start(&id, "same", Who::Kim), 201, "");
     assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), (None, Some("true")));
     assert_eq!(first.json(), again.json());
-    let refund = till.refund(&id, &json!({"restock": false, "reason": "x"})).key("same");
+    let refund = Till::refund_under("same", &id, &json!({"restock": false, "reason": "x"}));
     till.world.check(&refund, 409, "wrong_state");
     assert_eq!(till.payments().len(), 1);
 }
@@ -99,7 +99,7 @@ fn money_goes_back_by_lines_by_sum_and_whole() {
     let till = Till::open(&[]);
     let id = till.paid(5);
     let by_lines = json!({"lines": [{"sku": "apple", "quantity": 2}], "restock": true, "reason": "two were brown"});
-    let request = till.refund(&id, &by_lines).key("back");
+    let request = Till::refund_under("back", &id, &by_lines);
     let said = till.world.check(&request, 201, "").json();
     assert_eq!((&said["refund"], &said["amount"]), (&json!(1), &json!(2 * PRICE)), "{said}");
     let done = |n: usize| move |order: &Value| order["payment"]["refunds"][n]["status"] == "done";
@@ -151,7 +151,10 @@ fn what_does_not_go_on_by_itself_is_an_operators_and_is_written_down() {
     till.world.check(&retry.json(r#"{"reason":"look now"}"#), 200, "");
     let back = |order: &Value| order["payment"]["refunded"] == json!(PRICE);
     let order = till.shown_when(&id, "the refund", back);
-    assert_eq!((&order["status"], &order["payment"]["attempts"][0]["status"]), (&json!("cancelled"), &json!("captured_late")));
+    assert_eq!(
+        (&order["status"], &order["payment"]["attempts"][0]["status"]),
+        (&json!("cancelled"), &json!("captured_late"))
+    );
     till.ledger(PRICE, PRICE);
 }
 
@@ -159,16 +162,10 @@ fn what_does_not_go_on_by_itself_is_an_operators_and_is_written_down() {
 fn a_timeline_is_followed_live_and_from_where_the_reader_was() {
     let till = Till::open(&[]);
     let id = till.order(1);
-    std::thread::scope(|scope| {
-        let following = scope.spawn(|| till_follow(&till, &id));
-        till.visit(&id, Button::Pay);
-        let said = following.join().unwrap();
-        assert!(said.contains("id:1\n") && said.contains("event:order_confirmed"), "{said}");
-    });
+    let mut stream = till.stream(&id, 0);
+    till.visit(&id, Button::Pay);
+    let said = read_until(&mut stream, "order_confirmed");
+    assert!(said.contains("id:1\n"), "{said}");
     let rest = till.follow(&id, 3, "order_confirmed");
     assert!(!rest.contains("event:payment_ready") && rest.contains("event:payment_authorised"), "{rest}");
-}
-
-fn till_follow(till: &Till, id: &str) -> String {
-    till.follow(id, 0, "order_confirmed")
 }

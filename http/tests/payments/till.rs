@@ -119,22 +119,18 @@ impl Till {
         }
     }
 
-    /// Follows an order's events behind number `had` until one is of this kind; all that came.
-    pub(crate) fn follow(&self, id: &str, had: usize, until: &str) -> String {
+    /// Opens the stream of an order's events behind number `had`.
+    pub(crate) fn stream(&self, id: &str, had: usize) -> TcpStream {
         let mut stream = TcpStream::connect(self.world.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = get(format!("/v1/orders/{id}/events"), Who::Kim).header("last-event-id", &had.to_string());
         stream.write_all(&self.world.bytes(&request)).unwrap();
-        let (mut all, mut piece) = (Vec::new(), [0; 4096]);
-        let wanted = format!("event:{until}");
-        while !String::from_utf8_lossy(&all).contains(&wanted) {
-            let read = stream.read(&mut piece).unwrap();
-            assert!(read > 0, "the stream ended: {}", String::from_utf8_lossy(&all));
-            all.extend_from_slice(&piece[..read]);
-        }
-        let said = String::from_utf8(all).unwrap();
-        assert!(said.starts_with("HTTP/1.1 200") && said.contains("content-type: text/event-stream"), "{said}");
-        said
+        stream
+    }
+
+    /// Follows an order's events behind number `had` until one is of this kind; all that came.
+    pub(crate) fn follow(&self, id: &str, had: usize, until: &str) -> String {
+        read_until(&mut self.stream(id, had), until)
     }
 
     /// Starts an attempt, presses a button and comes back: the page that the shopper sees then.
@@ -183,7 +179,12 @@ impl Till {
 
     /// A request for a refund by whoever runs the shop.
     pub(crate) fn refund(&self, id: &str, body: &Value) -> Request {
-        post(format!("/v1/orders/{id}/refunds"), Who::Admin).key(&self.key()).json(body.to_string())
+        Self::refund_under(&self.key(), id, body)
+    }
+
+    /// The same under this key.
+    pub(crate) fn refund_under(key: &str, id: &str, body: &Value) -> Request {
+        post(format!("/v1/orders/{id}/refunds"), Who::Admin).key(key).json(body.to_string())
     }
 
     /// The stock of the apples: on hand, held, sold, as far as they are told.
@@ -218,15 +219,32 @@ impl Till {
     pub(crate) fn ledger(&self, taken: i64, given_back: i64) {
         let check = self.control("GET", "/ledger/check", &Value::Null);
         assert_eq!(check["good"], true, "{check}");
-        let payments = self.payments();
-        let sum = |name: &str| payments.iter().map(|payment| payment[name].as_i64().unwrap_or(0)).sum::<i64>();
-        assert_eq!((sum("captured"), sum("refunded")), (taken, given_back), "{payments:?}");
+        let ledger = self.control("GET", "/ledger", &Value::Null);
+        let booked = |name: &str| -> i64 {
+            let lines = ledger["payments"].as_array().unwrap().iter();
+            lines.flat_map(|line| line[name].as_array().unwrap()).map(|one| one["amount"].as_i64().unwrap()).sum()
+        };
+        assert_eq!((booked("captures"), booked("refunds")), (taken, given_back), "{ledger}");
     }
 
     /// Buys an apple with another key: the shop still sells.
     pub(crate) fn still_sells(&self) {
         self.world.check(&order(&self.key(), &[("apple", 1)]), 201, "");
     }
+}
+
+/// Reads a stream of events until one is of this kind; all that came.
+pub(crate) fn read_until(stream: &mut TcpStream, until: &str) -> String {
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    let wanted = format!("event:{until}");
+    while !String::from_utf8_lossy(&all).contains(&wanted) {
+        let read = stream.read(&mut piece).unwrap();
+        assert!(read > 0, "the stream ended: {}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&piece[..read]);
+    }
+    let said = String::from_utf8(all).unwrap();
+    assert!(said.starts_with("HTTP/1.1 200") && said.contains("content-type: text/event-stream"), "{said}");
+    said
 }
 
 /// A browser's request.
