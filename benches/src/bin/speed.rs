@@ -47,6 +47,9 @@ struct Args {
     /// Sagas that are open at once; 0: that is left out. It takes about six minutes.
     #[arg(long, default_value_t = 100_000)]
     sagas: u64,
+    /// Seconds that their orders may be paid: longer than it takes to open them all.
+    #[arg(long, default_value_t = 240)]
+    saga_seconds: u64,
     /// What to measure.
     #[arg(
         long,
@@ -153,7 +156,8 @@ fn add_payments(args: &Args, sides: &Sides, table: &mut Table, say: &mut dyn FnM
     add(table, "order rate while the gateway hangs", payments::hanging(sides, &settings, say));
     add(table, "complete journeys", payments::journeys(sides, &settings, say).map(|row| vec![row]));
     if args.sagas > 0 {
-        add(table, "open sagas", payments::open_sagas(sides, args.sagas, say).map(|row| vec![row]));
+        let row = payments::open_sagas(sides, args.sagas, args.saga_seconds, say);
+        add(table, "open sagas", row.map(|row| vec![row]));
     }
     Ok(())
 }

@@ -31,8 +31,6 @@ const PAYER_PAUSE: Duration = Duration::from_millis(250);
 const SHOPPERS: usize = 200;
 /// How long the gateway hangs, in milliseconds.
 const HANG_MILLIS: u32 = 60_000;
-/// How long an order of the open sagas may be paid, in seconds: longer than it takes to open them all.
-const SAGA_HOLD_SECONDS: u64 = 240;
 /// Every so many-th of the open sagas is looked at.
 const SAGA_SAMPLE: usize = 100;
 
@@ -197,10 +195,11 @@ fn per_second<F: FnMut() -> anyhow::Result<()> + Send + 'static>(
     }
 }
 
-/// Memory of many open sagas, and how late their orders' deadlines are kept.
-pub fn open_sagas(sides: &Sides, sagas: u64, say: &mut dyn FnMut(&str)) -> anyhow::Result<Row> {
+/// Memory of many open sagas, and how late their orders' deadlines are kept. An order may be paid for
+/// `hold_seconds`: longer than it takes to open them all.
+pub fn open_sagas(sides: &Sides, sagas: u64, hold_seconds: u64, say: &mut dyn FnMut(&str)) -> anyhow::Result<Row> {
     let gateway = sides.start_gateway()?;
-    let (running, tokens) = sides.start_held(&gateway, PAYERS, SAGA_HOLD_SECONDS)?;
+    let (running, tokens) = sides.start_held(&gateway, PAYERS, hold_seconds)?;
     let program = &running.program;
     let (empty, _) = resident_bytes(program.pid())?;
     let orders = Arc::new(Mutex::new(Vec::new()));
@@ -224,7 +223,7 @@ pub fn open_sagas(sides: &Sides, sagas: u64, say: &mut dyn FnMut(&str)) -> anyho
         shopper.join().map_err(|_| anyhow::anyhow!("a shopper panicked"))??;
     }
     let opened = begun.elapsed();
-    let hold = Duration::from_secs(SAGA_HOLD_SECONDS);
+    let hold = Duration::from_secs(hold_seconds);
     ensure!(opened < hold, "opening {sagas} sagas took {} s; the first had expired by then", opened.as_secs());
     let (full, _) = resident_bytes(program.pid())?;
     say(&format!("  {sagas} sagas open after {} s, {} MB", opened.as_secs(), full / 1_000_000));
