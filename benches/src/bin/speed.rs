@@ -5,7 +5,7 @@
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use son7shop_benches::rows::memory::{Size, memory};
-use son7shop_benches::rows::{http, in_process};
+use son7shop_benches::rows::{http, in_process, payments};
 use son7shop_benches::side::Sides;
 use son7shop_benches::table::{Asked, Measured, Row, Table};
 use son7shop_loadtest::limits::allow_connections;
@@ -44,11 +44,17 @@ struct Args {
     /// Open holds, for the memory.
     #[arg(long, default_value_t = 100_000)]
     holds: u64,
+    /// Sagas that are open at once; 0: that is left out. It takes about six minutes.
+    #[arg(long, default_value_t = 100_000)]
+    sagas: u64,
+    /// Seconds that their orders may be paid: longer than it takes to open them all.
+    #[arg(long, default_value_t = 240)]
+    saga_seconds: u64,
     /// What to measure.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "http,database-stopped,in-process,decisions,replay,write-behind,memory"
+        default_value = "http,database-stopped,in-process,decisions,replay,write-behind,memory,payments"
     )]
     parts: Vec<Part>,
     /// Put the bare program in the product's place, to try this program out: prints no figure of the product.
@@ -73,6 +79,8 @@ enum Part {
     WriteBehind,
     /// Memory with many products and holds.
     Memory,
+    /// Paying, through the gateway's sandbox.
+    Payments,
 }
 
 fn main() -> ExitCode {
@@ -127,6 +135,9 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let size = Size { products: args.products, holds: args.holds };
         add(&mut table, "memory", memory(&sides, size, &mut say).map(|row| vec![row]));
     }
+    if args.parts.contains(&Part::Payments) {
+        add_payments(args, &sides, &mut table, &mut say)?;
+    }
     if args.stand_in {
         println!("TRIAL: the bare program stood in for the product over HTTP; those rows say nothing about it.\n");
     }
@@ -134,6 +145,21 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (missed, not_measured) = (table.missed().count(), table.not_measured().count());
     println!("{missed} figures miss what is asked at least, {not_measured} not measured.");
     Ok(if missed + not_measured == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn add_payments(args: &Args, sides: &Sides, table: &mut Table, say: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+    let settings = payments::Settings {
+        rounds: args.rounds,
+        warmup: Duration::try_from_secs_f64(args.warmup).context("--warmup")?,
+        window: Duration::try_from_secs_f64(args.seconds).context("--seconds")?,
+    };
+    add(table, "order rate while the gateway hangs", payments::hanging(sides, &settings, say));
+    add(table, "complete journeys", payments::journeys(sides, &settings, say).map(|row| vec![row]));
+    if args.sagas > 0 {
+        let row = payments::open_sagas(sides, args.sagas, args.saga_seconds, say);
+        add(table, "open sagas", row.map(|row| vec![row]));
+    }
+    Ok(())
 }
 
 fn http_settings(args: &Args) -> anyhow::Result<http::Settings> {

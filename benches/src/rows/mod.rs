@@ -4,3 +4,4 @@ pub mod http;
 pub mod http_rows;
 pub mod in_process;
 pub mod memory;
+pub mod payments;
