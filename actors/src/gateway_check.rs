@@ -92,6 +92,7 @@ fn difference(ask: &Ask, answered: &Answered) -> Option<String> {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the end of every arm that tells")]
 fn told(Ask { order, attempt }: &Ask, what: &str) -> Option<String> {
     Some(format!("order {} attempt {} ({}): {what}", order.id, attempt.number, attempt.status.as_str()))
 }
