@@ -19,7 +19,7 @@ pub(crate) fn all_succeed(world: World) -> World {
     till.fault("order", &json!({"kind": "http_500"}), 1000);
     for act in ["retry", "compensate", "resolve"] {
         let id = till.order(1);
-        let back = till.press(&till.page(&id), Button::Pay);
+        let back = Till::press(&till.page(&id), Button::Pay);
         till.arrive_later(&back);
         till.step_when(&id, "retrying");
         let body = match act {

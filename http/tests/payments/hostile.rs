@@ -18,7 +18,7 @@ fn callbacks_that_no_gateway_confirms_change_nothing() {
     let till = Till::open(&[]);
     let (one, other) = (till.order(1), till.order(2));
     let (first, second) = (till.page(&one), till.page(&other));
-    let right = till.press(&first, Button::Pay);
+    let right = Till::press(&first, Button::Pay);
     let (before, handle, rest) = parts(&right);
     let (order, secret) = handle.rsplit_once('.').unwrap();
 
@@ -52,7 +52,7 @@ fn callbacks_that_no_gateway_confirms_change_nothing() {
     till.ledger(PRICE, 0);
 
     // Another order's proof.
-    let theirs = till.press(&second, Button::Pay);
+    let theirs = Till::press(&second, Button::Pay);
     let (_, _, proof) = parts(&right);
     let (before, handle, _) = parts(&theirs);
     let (_, swapped) = place(&format!("{before}/{handle}/{proof}"));
@@ -123,7 +123,7 @@ fn nothing_secret_is_ever_said() {
     let till = Till::open(&[("SON7_LOG", "trace")]);
     let id = till.order(1);
     let page = till.page(&id);
-    let back = till.press(&page, Button::Pay);
+    let back = Till::press(&page, Button::Pay);
     let (_, handle, rest) = parts(&back);
     till.fault("approve", &json!({"kind": "http_500", "when": "after"}), 1);
     till.arrive(&back);

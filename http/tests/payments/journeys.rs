@@ -16,7 +16,7 @@ fn an_order_is_paid_by_pressing_a_button() {
     for kind in ["desktop", "mobile", "app"] {
         assert!(started["redirect"][kind].as_str().unwrap().contains("/bridge/"), "{started}");
     }
-    let back = till.arrive(&till.press(started["redirect"]["desktop"].as_str().unwrap(), Button::Pay));
+    let back = till.arrive(&Till::press(started["redirect"]["desktop"].as_str().unwrap(), Button::Pay));
     let page = String::from_utf8(back.body.clone()).unwrap();
     assert!(back.status == 200 && page.contains("Your order is confirmed"), "{page}");
 
@@ -69,13 +69,13 @@ fn a_page_of_an_attempt_that_is_over_takes_no_money() {
     let (superseded, cancelled) = (till.order(1), till.order(1));
     let old = till.page(&superseded);
     let new = till.page(&superseded);
-    till.arrive(&till.press(&old, Button::Pay));
+    till.arrive(&Till::press(&old, Button::Pay));
     assert_eq!(till.show(&superseded)["status"], "paying", "the first attempt was superseded");
-    till.arrive(&till.press(&new, Button::Pay));
+    till.arrive(&Till::press(&new, Button::Pay));
     assert_eq!(till.show(&superseded)["status"], "confirmed");
     let page = till.page(&cancelled);
     till.world.check(&post(format!("/v1/orders/{cancelled}/cancel"), Who::Kim), 200, "");
-    let shown = String::from_utf8(till.arrive(&till.press(&page, Button::Pay)).body).unwrap();
+    let shown = String::from_utf8(till.arrive(&Till::press(&page, Button::Pay)).body).unwrap();
     assert!(shown.contains("The order has ended"), "{shown}");
     assert_eq!(till.show(&cancelled)["status"], "cancelled");
     till.ledger(PRICE, 0);
@@ -85,8 +85,8 @@ fn a_page_of_an_attempt_that_is_over_takes_no_money() {
 fn the_same_key_starts_one_attempt() {
     let till = Till::open(&[]);
     let id = till.order(1);
-    let first = till.world.check(&till.start(&id, "same", Who::Kim), 201, "");
-    let again = till.world.check(&till.start(&id, "same", Who::Kim), 201, "");
+    let first = till.world.check(&Till::start(&id, "same", Who::Kim), 201, "");
+    let again = till.world.check(&Till::start(&id, "same", Who::Kim), 201, "");
     assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), (None, Some("true")));
     assert_eq!(first.json(), again.json());
     let refund = Till::refund_under("same", &id, &json!({"restock": false, "reason": "x"}));
@@ -130,14 +130,14 @@ fn what_does_not_go_on_by_itself_is_an_operators_and_is_written_down() {
     till.fault("approve", &json!({"kind": "drop_after_commit"}), 1);
     till.fault("order", &json!({"kind": "http_500"}), 1000);
     let id = till.order(1);
-    let back = till.press(&till.page(&id), Button::Pay);
+    let back = Till::press(&till.page(&id), Button::Pay);
     till.arrive_later(&back);
     let step = till.step_when(&id, "retrying");
     assert_eq!((&step["step"], &step["class"]), (&json!("attempt-1"), &json!("pivot")), "{step}");
     let listed = till.world.check(&get("/v1/operations/sagas?state=retrying", Who::Admin), 200, "").json();
     assert_eq!(listed["steps"][0]["order"], json!(id), "{listed}");
     till.world.check(&post(format!("/v1/orders/{id}/cancel"), Who::Kim), 409, "wrong_state");
-    till.world.check(&till.start(&id, "other", Who::Kim), 409, "wrong_state");
+    till.world.check(&Till::start(&id, "other", Who::Kim), 409, "wrong_state");
     let compensate = post(format!("/v1/operations/sagas/{id}/attempt-1/compensate"), Who::Admin);
     till.world.check(&compensate.json(r#"{"reason":"the shopper called"}"#), 200, "");
     assert_eq!(till.show(&id)["status"], "cancelled");
