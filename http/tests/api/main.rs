@@ -15,4 +15,5 @@ mod till;
 mod unavailable;
 mod webhooks;
 mod wire_errors;
+#[allow(dead_code, reason = "each test binary uses its part")]
 mod world;
