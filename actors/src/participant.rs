@@ -11,6 +11,7 @@
 use crate::calls;
 use crate::clock;
 use crate::gate::Gate;
+use crate::owner::{DueSteps, Owner};
 use crate::payments::Payments;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use son7shop_engine::payment::{Answered, cut};
@@ -40,10 +41,18 @@ const PANIC_MILLIS: i64 = 100;
 const PANICS_MAX: u32 = 3;
 
 type Key = (son7shop_engine::OrderId, StepRef);
+/// Steps as they were read in this turn.
+type Fresh = HashMap<Key, Box<Step>>;
 
-/// Look what is due.
+/// What a participant is asked.
 #[derive(Debug)]
-pub(crate) struct Turn;
+pub(crate) enum Ask {
+    /// Look what is due.
+    Turn,
+    /// Panic, as a defect would: for tests.
+    #[cfg(test)]
+    Panic,
+}
 
 /// What one participant works on.
 #[derive(Clone)]
@@ -64,9 +73,10 @@ struct Waiting {
 /// What it knows. All of it can be read again.
 pub(crate) struct State {
     args: Args,
-    changed: tokio::sync::watch::Receiver<Lsn>,
     /// The last event whose step was read.
     seen: Lsn,
+    /// The partition's time when it was read last.
+    latest: Time,
     /// Steps up to here were open when it was started.
     started_at: Lsn,
     waiting: HashMap<Key, Waiting>,
@@ -85,18 +95,17 @@ pub(crate) struct State {
 pub(crate) struct SagaParticipant;
 
 impl Actor for SagaParticipant {
-    type Msg = Turn;
+    type Msg = Ask;
     type State = State;
     type Arguments = Args;
 
-    async fn pre_start(&self, me: ActorRef<Turn>, args: Args) -> Result<State, ActorProcessingErr> {
-        me.cast(Turn)?;
-        let changed = args.home.steps();
+    async fn pre_start(&self, me: ActorRef<Ask>, args: Args) -> Result<State, ActorProcessingErr> {
+        me.cast(Ask::Turn)?;
         let started_at = args.home.committed().position.lsn;
         Ok(State {
             args,
-            changed,
             seen: Lsn(0),
+            latest: Time(0),
             started_at,
             waiting: HashMap::new(),
             begins: BTreeSet::new(),
@@ -109,22 +118,28 @@ impl Actor for SagaParticipant {
         })
     }
 
-    async fn handle(&self, me: ActorRef<Turn>, _: Turn, state: &mut State) -> Result<(), ActorProcessingErr> {
-        state.turn().await;
-        me.cast(Turn)?;
+    async fn handle(&self, me: ActorRef<Ask>, ask: Ask, state: &mut State) -> Result<(), ActorProcessingErr> {
+        match ask {
+            Ask::Turn => state.turn().await,
+            #[cfg(test)]
+            Ask::Panic => panic!("planted"),
+        }
+        me.cast(Ask::Turn)?;
         Ok(())
     }
 }
 
 impl State {
     async fn turn(&mut self) {
-        self.changed.mark_unchanged();
-        self.read_on().await;
-        let now = clock::now();
-        self.make_calls(now);
+        let home = Arc::clone(&self.args.home);
+        let woken = home.due(self.args.part);
+        let raised = woken.raised();
+        let read = self.read_on().await;
+        let now = self.now();
+        self.make_calls(now, read);
         let pause = self.next_due().map_or(LOOK, |due| millis_until(now, due).min(LOOK));
         tokio::select! {
-            _ = tokio::time::timeout(pause, self.changed.changed()) => {}
+            _ = tokio::time::timeout(pause, woken.wait(raised)) => {}
             Some(ended) = self.calls.join_next_with_id() => self.ended(ended),
         }
         while let Some(ended) = self.calls.try_join_next_with_id() {
@@ -132,25 +147,37 @@ impl State {
         }
     }
 
-    /// Reads the steps that changed since; what cannot be read now is read with the next turn.
-    async fn read_on(&mut self) {
+    /// Reads the steps that changed since; those that are due come with all that is needed for them, as
+    /// far as there may be room. What cannot be read now is read with the next turn.
+    async fn read_on(&mut self) -> Fresh {
+        let (part, mut fresh) = (self.args.part, Fresh::new());
         loop {
             let seen = self.seen;
-            let read = calls::read(&self.args.home, move |owner| owner.due_after(seen, READ_AT_ONCE)).await;
-            let Ok(steps) = read else { return };
+            let look = move |owner: &Owner| owner.due_after(seen, READ_AT_ONCE, part);
+            let Ok(DueSteps { now, steps }) = calls::read(&self.args.home, look).await else { return fresh };
+            self.latest = self.latest.max(now);
             let all = steps.len() < READ_AT_ONCE;
-            for due in steps {
+            for (due, step) in steps {
                 self.seen = due.lsn;
-                self.take(due);
+                let key = (due.order, due.step);
+                fresh.remove(&key);
+                if let Some(step) = step.filter(|_| fresh.len() < BEGINS_MAX + OTHERS_MAX) {
+                    fresh.insert(key, step);
+                }
+                self.take(key, due);
             }
             if all {
-                return;
+                return fresh;
             }
         }
     }
 
-    fn take(&mut self, due: DueStep) {
-        let key = (due.order, due.step);
+    /// By the partition's clock, which does not go back with the machine's: what is due is due by it.
+    fn now(&self) -> Time {
+        clock::now().max(self.latest)
+    }
+
+    fn take(&mut self, key: Key, due: DueStep) {
         self.drop_waiting(key);
         if due.part != self.args.part || due.due_at == Time::NEVER {
             return;
@@ -178,14 +205,14 @@ impl State {
     }
 
     /// Starts the calls that are due, as far as there is room.
-    fn make_calls(&mut self, now: Time) {
+    fn make_calls(&mut self, now: Time, mut fresh: Fresh) {
         let room = BEGINS_MAX.saturating_sub(self.beginning);
         for key in self.due(&self.begins, now, room) {
-            self.call(key);
+            self.call(key, fresh.remove(&key));
         }
         let room = OTHERS_MAX.saturating_sub(self.calls.len() - self.beginning);
         for key in self.due(&self.others, now, room) {
-            self.call(key);
+            self.call(key, fresh.remove(&key));
         }
     }
 
@@ -194,12 +221,13 @@ impl State {
         due.filter(|key| !self.busy.contains(key)).take(room).collect()
     }
 
-    fn call(&mut self, key: Key) {
+    /// `fresh`: the step, if it was read in this turn.
+    fn call(&mut self, key: Key, fresh: Option<Box<Step>>) {
         let Some(Waiting { due, resumed }) = self.waiting.get(&key).copied() else { return };
         self.drop_waiting(key);
         let panics = self.panics.get(&key).copied().unwrap_or(0);
         let args = self.args.clone();
-        let call = self.calls.spawn(async move { work(&args, due, resumed, panics).await });
+        let call = self.calls.spawn(async move { work(&args, due, fresh, resumed, panics).await });
         self.under_way.insert(call.id(), (due, due.begins));
         self.busy.insert(key);
         self.beginning += usize::from(due.begins);
@@ -217,13 +245,13 @@ impl State {
         match ended {
             Ok(_) => drop(self.panics.remove(&key)),
             Err(error) if error.is_panic() => {
-                let panics = self.panics.entry(key).or_default();
-                *panics += 1;
+                let panics = self.panics.get(&key).map_or(1, |before| before + 1);
+                self.panics.insert(key, panics);
                 metrics::counter!("son7_saga_panics_total").increment(1);
-                tracing::error!(order = %due.order, step = ?due.step, panics = *panics, "a saga's step panicked");
+                tracing::error!(order = %due.order, step = ?due.step, panics, "a saga's step panicked");
                 // Again, after a pause; what it may have called is asked for first.
-                let pause = PANIC_MILLIS << (*panics).min(PANICS_MAX);
-                let due_at = clock::now().plus_millis(pause);
+                let pause = PANIC_MILLIS << panics.min(PANICS_MAX);
+                let due_at = self.now().plus_millis(pause);
                 let due = DueStep { due_at, ..due };
                 if let Entry::Vacant(free) = self.waiting.entry(key) {
                     free.insert(Waiting { due, resumed: true });
@@ -236,9 +264,15 @@ impl State {
 }
 
 /// Makes a step's call, if the step is still as it was seen, and tells home.
-async fn work(args: &Args, due: DueStep, resumed: bool, panics: u32) {
-    let (order, step) = (due.order, due.step);
-    let Some(step) = until_read(&args.home, order, step).await else { return };
+async fn work(args: &Args, due: DueStep, fresh: Option<Box<Step>>, resumed: bool, panics: u32) {
+    let order = due.order;
+    let step = match fresh {
+        Some(step) => *step,
+        None => match until_read(&args.home, order, due.step).await {
+            Some(step) => step,
+            None => return,
+        },
+    };
     if step.lsn != due.lsn || step.state == StepState::Parked {
         return;
     }
@@ -309,3 +343,7 @@ async fn wait(pause: &mut Duration) {
 fn millis_until(now: Time, due: Time) -> Duration {
     Duration::from_millis(u64::try_from(due.0.saturating_sub(now.0)).unwrap_or(0))
 }
+
+#[cfg(test)]
+#[path = "participant_tests.rs"]
+mod tests;

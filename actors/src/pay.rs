@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use son7shop_engine::payment::{Nonce, PaymentMethod, Proof, Why};
 use son7shop_engine::{
     Act, Answer, AttemptStatus, Command, CustomerId, Lsn, OrderId, OrderStatus, OrderView, Outcome, PartitionId,
-    RefundRequest, Refusal, RequestKey, Requester, Step, StepRef, StepState, Timeline,
+    RecalledOrder, RefundRequest, Refusal, RequestKey, Requester, Step, StepRef, StepState, Timeline,
 };
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ impl Shop {
             let attempt = view.payment.as_ref()?.attempts.get(number as usize - 1)?;
             (attempt.status != AttemptStatus::Preparing).then_some(attempt.status)
         };
-        match self.until(order, Requester::Admin, BEGIN_WAIT, begun).await? {
+        match self.until(order, BEGIN_WAIT, begun).await? {
             (_, None) => Err(ShopError::GatewaySilent),
             (_, Some(AttemptStatus::Ended(Why::NotBegun))) => Err(ShopError::PaymentNotBegun),
             (view, Some(_)) => Ok(Done { value: (view, number), repeated }),
@@ -75,7 +75,7 @@ impl Shop {
     /// Waits until nothing is under way with the order's payment, at most for `wait`: the order as it is then.
     pub async fn settled_order(&self, order: OrderId, wait: Duration) -> Result<OrderView, ShopError> {
         let settled = |view: &OrderView| (!is_under_way(view)).then_some(());
-        self.until(order, Requester::Admin, wait, settled).await.map(|(view, _)| view)
+        self.until(order, wait, settled).await.map(|(view, _)| view)
     }
 
     /// Asks for money to be given back: the number of the refund, and the order as it is then.
@@ -85,7 +85,15 @@ impl Shop {
         refund: RefundRequest,
     ) -> Result<Done<(OrderView, u32)>, ShopError> {
         let command = Command::RequestRefund { order, refund: Box::new(refund) };
-        let Done { value: number, repeated } = self.begun(order, &Requester::Admin, command).await?;
+        let begun = match self.begun(order, &Requester::Admin, command.clone()).await {
+            // The owner may have forgotten it: money can be given back long after that.
+            Err(ShopError::Refused(Refusal::WrongState { status: OrderStatus::Confirmed })) => {
+                self.recall(order).await?;
+                self.begun(order, &Requester::Admin, command).await
+            }
+            begun => begun,
+        };
+        let Done { value: number, repeated } = begun?;
         let view = self.order(order, Requester::Admin).await?;
         Ok(Done { value: (view, number), repeated })
     }
@@ -96,8 +104,8 @@ impl Shop {
         found.ok_or_else(|| Refusal::UnknownOrder { order }.into())
     }
 
-    /// Tells when the order has changed. Ends when its owner does: then it is asked for again.
-    pub async fn watch_order(&self, order: OrderId) -> Result<watch::Receiver<()>, ShopError> {
+    /// Tells when the order has changed, and how it is then. Ends when its owner does: then it is asked for again.
+    pub async fn watch_order(&self, order: OrderId) -> Result<watch::Receiver<Option<OrderView>>, ShopError> {
         read(self.home(order)?, move |owner| owner.watch(order)).await
     }
 
@@ -138,6 +146,18 @@ impl Shop {
         self.order(order, Requester::Admin).await
     }
 
+    /// Has an order's home know it again that has forgotten it.
+    async fn recall(&self, order: OrderId) -> Result<(), ShopError> {
+        let view = self.forgotten_order(order, &Requester::Admin).await?;
+        let status = view.status;
+        let recalled = RecalledOrder::of(&view, self.partitions(), Nonce(rand::random()));
+        let recalled = recalled.ok_or(match status {
+            OrderStatus::Confirmed => Refusal::NothingToRefund,
+            status => Refusal::WrongState { status },
+        })?;
+        done_with(decide(self.home(order)?, Command::RecallOrder(Box::new(recalled))).await)
+    }
+
     /// The number that `command` led to.
     async fn begun(&self, order: OrderId, by: &Requester, command: Command) -> Result<Done<u32>, ShopError> {
         match decide(self.home(order)?, command).await? {
@@ -158,22 +178,35 @@ impl Shop {
     async fn until<T>(
         &self,
         order: OrderId,
-        by: Requester,
         wait: Duration,
         seen: impl Fn(&OrderView) -> Option<T>,
     ) -> Result<(OrderView, Option<T>), ShopError> {
         let by_then = Instant::now() + wait;
         loop {
-            let mut changes = self.watch_order(order).await?;
+            let watched = read(self.home(order)?, move |owner| (owner.watch(order), owner.order(order))).await?;
+            let (mut changes, mut view) = match watched {
+                (changes, Some(view)) => (changes, view),
+                // Its home has forgotten it: nothing will change.
+                (_, None) => {
+                    let view = self.order(order, Requester::Admin).await?;
+                    let found = seen(&view);
+                    return Ok((view, found));
+                }
+            };
             loop {
-                let view = self.order(order, by.clone()).await?;
                 let left = by_then.saturating_duration_since(Instant::now());
                 match seen(&view) {
                     None if !left.is_zero() => {}
                     found => return Ok((view, found)),
                 }
-                if let Ok(Err(_)) = tokio::time::timeout(left, changes.changed()).await {
-                    break;
+                match tokio::time::timeout(left, changes.changed()).await {
+                    Ok(Err(_)) => break,
+                    Ok(Ok(())) => {
+                        if let Some(changed) = changes.borrow_and_update().clone() {
+                            view = changed;
+                        }
+                    }
+                    Err(_) => {}
                 }
             }
             tokio::time::sleep(REBUILT).await;

@@ -170,7 +170,7 @@ impl Shop {
         }
     }
 
-    async fn forgotten_order(&self, order: OrderId, by: &Requester) -> Result<OrderView, ShopError> {
+    pub(crate) async fn forgotten_order(&self, order: OrderId, by: &Requester) -> Result<OrderView, ShopError> {
         let row = self
             .inner
             .database

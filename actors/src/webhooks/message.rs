@@ -107,6 +107,7 @@ pub(super) fn message_of(record: &Record, lsn: Lsn, partition: PartitionId) -> O
         | Event::PartReleased { .. }
         | Event::PartConfirmed { .. }
         | Event::PartRestocked { .. }
+        | Event::OrderRecalled(_)
         | Event::Forgotten { .. } => return None,
         paying => {
             let (kind, data) = of_paying(paying)?;

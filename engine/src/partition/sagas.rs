@@ -37,25 +37,31 @@ pub struct SagaFigures {
 }
 
 impl Partition {
-    /// Up to `limit` open steps that were opened or changed after `seen`, the oldest first.
+    /// The open steps that were opened or changed after `seen`, the oldest first: up to `limit`, and all
+    /// of the last one's event, so that who goes on behind that event misses none.
     pub fn steps_after(&self, seen: Lsn, limit: usize) -> Vec<Step> {
-        // Every step of the event at `seen` was given out: they come from one event, and at once.
-        let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
-        let found = self.steps.range((Excluded(after), Unbounded));
-        found.take(limit).filter_map(|(_, id, step)| self.step_view(*id, *step)).collect()
+        self.changed_after(seen, limit).filter_map(|&(_, id, step)| self.step_view(id, step)).collect()
     }
 
     /// The same, as short as can be.
     pub fn due_after(&self, seen: Lsn, limit: usize) -> Vec<DueStep> {
-        let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
-        let found = self.steps.range((Excluded(after), Unbounded)).take(limit);
-        let due = found.filter_map(|&(lsn, order, step)| {
+        let due = self.changed_after(seen, limit).filter_map(|&(lsn, order, step)| {
             let open = self.payments.get(&order)?.step(step)?;
             let due_at = if open.parked { Time::NEVER } else { open.due_at };
             let begins = open.call == Call::Begin;
             Some(DueStep { due_at, lsn, order, step, part: step::participant(step, open.call), begins })
         });
         due.collect()
+    }
+
+    fn changed_after(&self, seen: Lsn, limit: usize) -> impl Iterator<Item = &(Lsn, OrderId, StepRef)> {
+        let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
+        let mut last = None;
+        self.steps.range((Excluded(after), Unbounded)).enumerate().map_while(move |(count, found)| {
+            let goes_on = count < limit || last == Some(found.0);
+            last = Some(found.0);
+            goes_on.then_some(found)
+        })
     }
 
     /// How many steps are open.
@@ -126,8 +132,7 @@ impl Partition {
 
     /// Every open step that was opened or changed after `after`, the oldest first.
     pub fn open_step_views(&self, after: Lsn) -> impl Iterator<Item = Step> {
-        let after = (after, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
-        self.steps.range((Excluded(after), Unbounded)).filter_map(|(_, id, step)| self.step_view(*id, *step))
+        self.changed_after(after, usize::MAX).filter_map(|&(_, id, step)| self.step_view(id, step))
     }
 
     /// What happened to the order so far, and what is due.

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::shown;
 use futures_util::stream::{self, Stream};
 use son7shop_actors::{Readiness, Shop, ShopError};
-use son7shop_engine::{Entry, OrderId, Requester};
+use son7shop_engine::{Entry, OrderId, OrderView, Requester};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ struct Following {
     by: Requester,
     /// Entries that the reader has.
     had: usize,
-    changes: Option<watch::Receiver<()>>,
+    changes: Option<watch::Receiver<Option<OrderView>>>,
     ready: VecDeque<(usize, Entry)>,
     beat: Instant,
 }
