@@ -38,6 +38,8 @@ const BATCH_EVENTS_MAX: usize = 2048;
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Holds that the owner ends by itself before it looks whether somebody asks for something.
 const ENDS_AT_ONCE: usize = 1024;
+/// Open steps that are looked at for a list before somebody else has a turn.
+const STEPS_SCANNED: usize = 2048;
 /// Participants look at what they know each second, in milliseconds: of a step that is due later they
 /// need not be told at once.
 const SOON_MILLIS: i64 = 2_000;
@@ -50,7 +52,8 @@ const BEGIN_BYTES: u64 = 192;
 /// The most bytes of a line in an event: the sku, then quantity, price and sale. A partition
 /// that is named costs less.
 const LINE_BYTES: u64 = Sku::MAX as u64 + 24;
-/// The same of all events of one attempt or refund, a step being retried until it is parked included.
+/// The same of the events of one attempt or refund, some tries that fail included. (A step that fails until it is
+/// parked takes up to some 48 KiB; room for that is not kept for each.)
 const STEP_BYTES: u64 = 6 * 1024;
 
 /// What a caller gets: an outcome, or why there is none.
@@ -258,10 +261,9 @@ impl Owner {
         self.partition.timeline(order, by)
     }
 
-    /// Up to `limit` open steps in one of `states` after `after`, the oldest first.
-    pub(crate) fn steps_in(&self, states: &[StepState], after: Lsn, limit: usize) -> Vec<Step> {
-        let steps = self.partition.open_step_views(after);
-        steps.filter(|step| states.contains(&step.state)).take(limit).collect()
+    /// See [`Partition::steps_in`]; selling waits meanwhile, so that little is looked at.
+    pub(crate) fn steps_in(&self, states: &[StepState], after: Lsn, limit: usize) -> (Vec<Step>, Option<Lsn>) {
+        self.partition.steps_in(states, after, limit, STEPS_SCANNED)
     }
 
     /// Tells whoever listens when `order` has changed on disk, and how it is then.

@@ -16,7 +16,7 @@ use crate::payments::Payments;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use son7shop_engine::payment::{Answered, cut};
 use son7shop_engine::{
-    Call, Command, DueStep, Lsn, Outcome, Participant, Report, Step, StepRef, StepState, Time, saga,
+    Call, Command, DueStep, Lane, Lsn, Outcome, Participant, Report, Step, StepRef, StepState, Time, saga,
 };
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,10 +26,9 @@ use tokio::task::{Id, JoinSet};
 
 /// Steps that are read from the owner at once: selling waits meanwhile.
 const READ_AT_ONCE: usize = 1024;
-/// Calls under way at once to begin payments, and all others: those that begin must not keep out
-/// those whose money is on its way.
-const BEGINS_MAX: usize = 256;
-const OTHERS_MAX: usize = 256;
+/// Calls under way at once in each lane: those that hang in one keep nobody in another waiting.
+const CALLS_MAX: usize = 256;
+const LANES: [Lane; 3] = [Lane::Begin, Lane::Capture, Lane::Other];
 /// How long it sleeps without being woken before it looks by itself.
 const LOOK: Duration = Duration::from_secs(1);
 /// The pauses between tries while the owner cannot be reached.
@@ -80,14 +79,14 @@ pub(crate) struct State {
     /// Steps up to here were open when it was started.
     started_at: Lsn,
     waiting: HashMap<Key, Waiting>,
-    /// The same, by when they are due.
-    begins: BTreeSet<(Time, Key)>,
-    others: BTreeSet<(Time, Key)>,
+    /// The same, by when they are due in each lane.
+    due: [BTreeSet<(Time, Key)>; LANES.len()],
     calls: JoinSet<()>,
-    /// Whose step each call is of, and whether it begins a payment.
-    under_way: HashMap<Id, (DueStep, bool)>,
+    /// Whose step each call is of.
+    under_way: HashMap<Id, DueStep>,
+    /// How many of them are in each lane.
+    taken: [usize; LANES.len()],
     busy: BTreeSet<Key>,
-    beginning: usize,
     panics: BTreeMap<Key, u32>,
 }
 
@@ -108,12 +107,11 @@ impl Actor for SagaParticipant {
             latest: Time(0),
             started_at,
             waiting: HashMap::new(),
-            begins: BTreeSet::new(),
-            others: BTreeSet::new(),
+            due: Default::default(),
             calls: JoinSet::new(),
             under_way: HashMap::new(),
+            taken: Default::default(),
             busy: BTreeSet::new(),
-            beginning: 0,
             panics: BTreeMap::new(),
         })
     }
@@ -161,7 +159,7 @@ impl State {
                 self.seen = due.lsn;
                 let key = (due.order, due.step);
                 fresh.remove(&key);
-                if let Some(step) = step.filter(|_| fresh.len() < BEGINS_MAX + OTHERS_MAX) {
+                if let Some(step) = step.filter(|_| fresh.len() < LANES.len() * CALLS_MAX) {
                     fresh.insert(key, step);
                 }
                 self.take(key, due);
@@ -184,40 +182,33 @@ impl State {
         }
         let resumed = due.lsn <= self.started_at;
         self.waiting.insert(key, Waiting { due, resumed });
-        if due.begins { &mut self.begins } else { &mut self.others }.insert((due.due_at, key));
+        self.due[due.lane as usize].insert((due.due_at, key));
     }
 
     fn drop_waiting(&mut self, key: Key) {
         if let Some(Waiting { due, .. }) = self.waiting.remove(&key) {
-            self.begins.remove(&(due.due_at, key));
-            self.others.remove(&(due.due_at, key));
+            self.due[due.lane as usize].remove(&(due.due_at, key));
         }
     }
 
     fn next_due(&self) -> Option<Time> {
-        let first = |queue: &BTreeSet<(Time, Key)>, room: bool| {
-            let due = queue.iter().find(|(_, key)| !self.busy.contains(key)).map(|(due, _)| *due);
-            due.filter(|_| room)
-        };
-        let begins = first(&self.begins, self.beginning < BEGINS_MAX);
-        let others = first(&self.others, self.calls.len() - self.beginning < OTHERS_MAX);
-        begins.into_iter().chain(others).min()
+        let lanes = self.due.iter().zip(self.taken).filter(|(_, taken)| *taken < CALLS_MAX);
+        let first = lanes.filter_map(|(due, _)| due.iter().find(|(_, key)| !self.busy.contains(key)));
+        first.map(|(due, _)| *due).min()
     }
 
     /// Starts the calls that are due, as far as there is room.
     fn make_calls(&mut self, now: Time, mut fresh: Fresh) {
-        let room = BEGINS_MAX.saturating_sub(self.beginning);
-        for key in self.due(&self.begins, now, room) {
-            self.call(key, fresh.remove(&key));
-        }
-        let room = OTHERS_MAX.saturating_sub(self.calls.len() - self.beginning);
-        for key in self.due(&self.others, now, room) {
-            self.call(key, fresh.remove(&key));
+        for lane in LANES {
+            let room = CALLS_MAX.saturating_sub(self.taken[lane as usize]);
+            for key in self.ready(lane, now, room) {
+                self.call(key, fresh.remove(&key));
+            }
         }
     }
 
-    fn due(&self, queue: &BTreeSet<(Time, Key)>, now: Time, room: usize) -> Vec<Key> {
-        let due = queue.iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
+    fn ready(&self, lane: Lane, now: Time, room: usize) -> Vec<Key> {
+        let due = self.due[lane as usize].iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
         due.filter(|key| !self.busy.contains(key)).take(room).collect()
     }
 
@@ -228,9 +219,9 @@ impl State {
         let panics = self.panics.get(&key).copied().unwrap_or(0);
         let args = self.args.clone();
         let call = self.calls.spawn(async move { work(&args, due, fresh, resumed, panics).await });
-        self.under_way.insert(call.id(), (due, due.begins));
+        self.under_way.insert(call.id(), due);
         self.busy.insert(key);
-        self.beginning += usize::from(due.begins);
+        self.taken[due.lane as usize] += 1;
     }
 
     fn ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
@@ -238,10 +229,10 @@ impl State {
             Ok((id, ())) => *id,
             Err(error) => error.id(),
         };
-        let Some((due, began)) = self.under_way.remove(&id) else { return };
+        let Some(due) = self.under_way.remove(&id) else { return };
         let key = (due.order, due.step);
         self.busy.remove(&key);
-        self.beginning -= usize::from(began);
+        self.taken[due.lane as usize] -= 1;
         match ended {
             Ok(_) => drop(self.panics.remove(&key)),
             Err(error) if error.is_panic() => {
@@ -255,7 +246,7 @@ impl State {
                 let due = DueStep { due_at, ..due };
                 if let Entry::Vacant(free) = self.waiting.entry(key) {
                     free.insert(Waiting { due, resumed: true });
-                    if due.begins { &mut self.begins } else { &mut self.others }.insert((due_at, key));
+                    self.due[due.lane as usize].insert((due_at, key));
                 }
             }
             Err(_) => {}

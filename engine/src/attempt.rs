@@ -216,8 +216,33 @@ happened! {
     RefundSized "refund_sized"
     /// The money went back.
     RefundDone "refund_done"
-    /// An operator acted.
+    /// An operator acted; what follows from it is the next entry.
     OperatorActed "operator_acted"
+    /// A step is tried again at once.
+    StepRetried "step_retried"
+    /// The money did not go back and will not.
+    RefundRefused "refund_refused"
+}
+
+impl Entry {
+    /// Leaves out what is for those who run the shop only: who they are, and what the gateway says of the shop's calls.
+    pub(crate) fn for_customers(&mut self) {
+        match self.what {
+            what if what.is_internal() => self.answer.clear(),
+            Happened::PaymentEnded => {
+                let why = self.answer.find(": ").unwrap_or(self.answer.len());
+                self.answer.truncate(why);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Happened {
+    /// Whether what was answered is for those who run the shop only.
+    pub(crate) const fn is_internal(self) -> bool {
+        matches!(self, Self::OperatorActed | Self::StepTried | Self::PaymentLooked | Self::ProofRejected)
+    }
 }
 
 /// What is known of an order's paying, at home.
@@ -357,6 +382,12 @@ pub struct PaymentView {
 }
 
 impl Attempt {
+    /// What nobody needs once it has ended.
+    pub(crate) fn forget_secrets(&mut self) {
+        self.pages = None;
+        self.proofs.clear();
+    }
+
     pub(crate) fn view(&self, number: u32) -> AttemptView {
         AttemptView {
             number,

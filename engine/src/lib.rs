@@ -43,7 +43,7 @@ pub use product::{MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, ProductView, SaleTerm
 pub use recall::RecalledOrder;
 pub use refusal::Refusal;
 pub use routing::{Basket, partition_of};
-pub use step::{Call, DueStep, Participant, RefundWork, Step, StepClass, StepRef, StepState, Work};
+pub use step::{Call, DueStep, Lane, Participant, RefundWork, Step, StepClass, StepRef, StepState, Work};
 pub use time::Time;
 
 /// The position of an event in its partition's journal; the first event has LSN 1,

@@ -183,6 +183,7 @@ impl Partition {
     fn payment_captured(&mut self, ended: &Ended, number: u32, captured: &Captured) -> bool {
         let Some(attempt) = self.touched(ended.id, number) else { return false };
         attempt.status = AttemptStatus::Captured;
+        attempt.forget_secrets();
         attempt.captured = Some(Box::new(captured.clone()));
         self.set_step(ended.id, StepRef::Attempt(number), None);
         self.end_order(ended, OrderStatus::Confirmed, Units::Sold)
@@ -193,6 +194,7 @@ impl Partition {
         let Some(attempt) = self.touched(id, number) else { return false };
         let live = attempt.status.is_live();
         attempt.status = AttemptStatus::CapturedLate;
+        attempt.forget_secrets();
         attempt.captured = Some(Box::new(captured.clone()));
         self.set_step(id, StepRef::Attempt(number), None);
         if live {
@@ -226,8 +228,7 @@ impl Partition {
         let attempt = self.payments.get_mut(&id).and_then(|payment| payment.attempt_mut(number));
         let Some(attempt) = attempt.filter(|attempt| attempt.status.is_live()) else { return false };
         attempt.status = AttemptStatus::Ended(why);
-        attempt.pages = None;
-        attempt.proofs.clear();
+        attempt.forget_secrets();
         self.set_step(id, StepRef::Attempt(number), look_at.map(|at| (Call::LOOK, at)));
         true
     }
@@ -542,9 +543,10 @@ fn told(event: &Event) -> Option<Told> {
         Event::PaymentCapturedLate { attempt: number, captured, .. } => {
             attempt(Happened::PaymentCapturedLate, number, captured.receipt.clone())
         }
-        Event::PaymentEnded { attempt: number, why, look_at, .. } => {
-            let step = Some(StepRef::Attempt(*number));
-            Some((Happened::PaymentEnded, step, CompactString::const_new(why.as_str()), *look_at))
+        Event::PaymentEnded { attempt: number, why, answer, look_at, .. } => {
+            let (step, why) = (Some(StepRef::Attempt(*number)), why.as_str());
+            let said = if answer.is_empty() || answer == why { why.into() } else { format!("{why}: {answer}") };
+            Some((Happened::PaymentEnded, step, crate::payment::cut(&said), *look_at))
         }
         Event::PaymentLooked { attempt: number, answer, .. } => {
             attempt(Happened::PaymentLooked, number, answer.clone())
@@ -557,6 +559,8 @@ fn told(event: &Event) -> Option<Told> {
         }
         Event::RefundSized { refund: number, .. } => refund(Happened::RefundSized, number, none()),
         Event::RefundDone { refund: number, back, .. } => refund(Happened::RefundDone, number, back.receipt.clone()),
+        Event::RefundRefused { refund: number, .. } => refund(Happened::RefundRefused, number, none()),
+        Event::StepRetried { step, .. } => Some((Happened::StepRetried, Some(*step), none(), None)),
         Event::OperatorActed { step, by, reason, .. } => {
             let answer = crate::payment::cut(&format!("{by}: {reason}"));
             Some((Happened::OperatorActed, Some(*step), answer, None))

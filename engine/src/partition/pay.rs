@@ -296,11 +296,10 @@ impl Partition {
             }
             (StepRef::Attempt(number), Act::Compensate) => {
                 let attempt = payment.attempt(number).ok_or(Refusal::NoSuchStep)?;
-                let answer = CompactString::default();
-                Ok(match (attempt.status.is_live(), order.status.holds_units()) {
-                    (true, true) => Event::OrderCancelled { ended: self.end_of(order), by: Role::Admin },
-                    _ => Event::PaymentLooked { order: id, attempt: number, answer },
-                })
+                // What is left of an attempt that ended is the look for its money: it is not given up.
+                let live = attempt.status.is_live() && order.status.holds_units();
+                let end = live.then(|| Event::OrderCancelled { ended: self.end_of(order), by: Role::Admin });
+                end.ok_or(Refusal::WrongStep)
             }
             (StepRef::Attempt(number), Act::ResolvePaid(captured)) => {
                 self.captured(order, payment, number, captured)?.ok_or(Refusal::WrongStep)

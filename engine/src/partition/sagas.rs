@@ -7,7 +7,7 @@ use crate::attempt::{Entry, Happened, PaymentView};
 use crate::command::Requester;
 use crate::ids::OrderId;
 use crate::order::{Line, Order, OrderStatus, PricedLines};
-use crate::step::{self, Call, DueStep, RefundWork, Step, StepRef, Work};
+use crate::step::{self, DueStep, OpenStep, RefundWork, Step, StepRef, StepState, Work};
 use crate::time::Time;
 use compact_str::CompactString;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -48,8 +48,8 @@ impl Partition {
         let due = self.changed_after(seen, limit).filter_map(|&(lsn, order, step)| {
             let open = self.payments.get(&order)?.step(step)?;
             let due_at = if open.parked { Time::NEVER } else { open.due_at };
-            let begins = open.call == Call::Begin;
-            Some(DueStep { due_at, lsn, order, step, part: step::participant(step, open.call), begins })
+            let (part, lane) = (step::participant(step, open.call), open.call.lane());
+            Some(DueStep { due_at, lsn, order, step, part, lane })
         });
         due.collect()
     }
@@ -130,6 +130,23 @@ impl Partition {
         })
     }
 
+    /// The open steps in one of `states` that were opened or changed after `after`, the oldest first: up to `limit` of
+    /// them, found among `scan` at most; and the place to go on behind, if more may be found there.
+    pub fn steps_in(&self, states: &[StepState], after: Lsn, limit: usize, scan: usize) -> (Vec<Step>, Option<Lsn>) {
+        let (mut found, mut last) = (Vec::new(), None);
+        for (scanned, &(lsn, id, step)) in self.changed_after(after, usize::MAX).enumerate() {
+            if (scanned >= scan || found.len() >= limit) && last != Some(lsn) {
+                return (found, last);
+            }
+            last = Some(lsn);
+            let state = self.payments.get(&id).and_then(|payment| payment.step(step)).map(OpenStep::state);
+            if state.is_some_and(|state| states.contains(&state)) {
+                found.extend(self.step_view(id, step));
+            }
+        }
+        (found, None)
+    }
+
     /// Every open step that was opened or changed after `after`, the oldest first.
     pub fn open_step_views(&self, after: Lsn) -> impl Iterator<Item = Step> {
         self.changed_after(after, usize::MAX).filter_map(|&(_, id, step)| self.step_view(id, step))
@@ -154,7 +171,12 @@ impl Partition {
             return Some(Timeline { entries, steps: Vec::new(), more: false });
         };
         entries.extend(payment.entries.iter().cloned());
-        let steps = payment.steps().filter_map(|(step, _)| self.step_view(id, step)).collect();
+        let mut steps: Vec<Step> = payment.steps().filter_map(|(step, _)| self.step_view(id, step)).collect();
+        if *by != Requester::Admin {
+            // What the gateway said of the shop's calls, and who runs the shop, is not its customers' business.
+            entries.iter_mut().for_each(Entry::for_customers);
+            steps.iter_mut().for_each(|step| step.answer.clear());
+        }
         Some(Timeline { entries, steps, more: payment.more })
     }
 
