@@ -100,6 +100,16 @@ described! {
         pub(super) ios: Option<String>,
     }
 
+    /// What a shopper is told who came back from the gateway.
+    pub(super) struct Returned {
+        pub(super) order: uuid::Uuid,
+        pub(super) order_status: OrderStatus,
+        /// The attempt that they came back from.
+        pub(super) attempt: u32,
+        /// Where it stands.
+        pub(super) status: AttemptStatus,
+    }
+
     /// Money that is to go back, or went.
     pub(super) struct Refund {
         /// Its number, from 1.
