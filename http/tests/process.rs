@@ -328,6 +328,16 @@ fn config_hides_the_password() {
     let (code, said) = place.run(&["config"]);
     assert_eq!(code, Some(0));
     assert!(said.contains("partitions = 2") && said.contains("shop:***@") && !said.contains("s3cret"), "{said}");
+    assert!(said.contains("# SON7_KAKAO_KEY: not set"), "{said}");
+    place.set("SON7_KAKAO_KEY", "DEV0s3cret");
+    place.set("SON7_PUBLIC_URL", "https://shop.example");
+    let (code, said) = place.run(&["config"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("# SON7_KAKAO_KEY: set") && !said.contains("s3cret"), "{said}");
+    assert!(
+        said.contains("public_url = \"https://shop.example\"") && said.contains("payments = \"kakaopay\""),
+        "{said}"
+    );
 }
 
 /// What the log says of connections that were still open when their time to end was over.
