@@ -315,10 +315,18 @@ fn a_wrong_variable_is_named_and_an_empty_one_is_not_set() {
 fn a_key_that_is_no_text_is_refused() {
     let place = Place::new(1);
     let key = OsStr::from_bytes(b"secret \xff");
-    let output = place.shop.command(&["config"]).env("SON7_TOKEN_KEY", key).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(said.contains("SON7_TOKEN_KEY") && !said.contains("secret"), "{said}");
+    for name in ["SON7_TOKEN_KEY", "SON7_KAKAO_KEY", "SON7_DATABASE_URL"] {
+        for command in ["config", "serve"] {
+            let output = place.shop.command(&[command]).env(name, key).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success() && output.stdout.is_empty(), "{name}: {output:?}");
+            assert!(said.contains(name) && !said.contains("secret"), "{name}: {said}");
+        }
+    }
+    let mut place = place;
+    place.set("SON7_KAKAO_KEY", " ");
+    let said = refusal(&place);
+    assert!(said.contains("Kakao Pay's key"), "{said}");
 }
 
 #[test]
