@@ -208,6 +208,15 @@ pub enum SettingsError {
         /// The address.
         listen: SocketAddr,
     },
+    /// The gateway would send browsers to an address that means nothing to them.
+    #[error(
+        "{listen} can be reached from elsewhere: set SON7_PUBLIC_URL to where browsers reach the shop, such as \
+         https://shop.example; Kakao Pay sends them back there"
+    )]
+    PublicUrlNeeded {
+        /// The address.
+        listen: SocketAddr,
+    },
 }
 
 /// How orders are paid.
@@ -287,10 +296,13 @@ impl Settings {
         if !self.own_key {
             return Err(SettingsError::KeyNeeded { listen: self.listen });
         }
-        if self.payments == PaidBy::Sandbox {
-            return Err(SettingsError::SandboxExposed { listen: self.listen });
+        match self.payments {
+            PaidBy::Sandbox => Err(SettingsError::SandboxExposed { listen: self.listen }),
+            PaidBy::Kakaopay if self.public_url.is_none() => {
+                Err(SettingsError::PublicUrlNeeded { listen: self.listen })
+            }
+            PaidBy::Kakaopay | PaidBy::Off => Ok(()),
         }
-        Ok(())
     }
 
     /// What the shop is opened with.
@@ -446,7 +458,10 @@ mod tests {
 
     #[test]
     fn beyond_loopback_the_key_must_be_the_operators() {
-        let at = |listen: &str| Flags { listen: Some(listen.parse().unwrap()), ..Flags::default() };
+        let at = |listen: &str| {
+            let (listen, public_url) = (listen.parse().ok(), Some("https://shop.example".to_owned()));
+            Flags { listen, public_url, ..Flags::default() }
+        };
         let check =
             |listen: &str, own_key| Settings::load(&at(listen), own_key, true).unwrap().check_exposure().is_ok();
         assert!(check("127.0.0.1:1", false) && check("[::1]:1", false) && check("0.0.0.0:1", true));
@@ -457,9 +472,23 @@ mod tests {
     fn beyond_loopback_nobody_pays_in_the_sandbox() {
         let beyond = Flags { listen: Some("0.0.0.0:1".parse().unwrap()), ..Flags::default() };
         let check = |flags: &Flags, key| Settings::load(flags, true, key).unwrap().check_exposure();
-        assert!(check(&beyond, true).is_ok());
         assert!(matches!(check(&beyond, false), Err(SettingsError::SandboxExposed { .. })));
         assert!(check(&Flags { payments: Some(PaidBy::Off), ..beyond }, false).is_ok());
+    }
+
+    #[test]
+    fn beyond_loopback_the_gateway_must_know_the_way_back() {
+        let check = |listen: &str, public_url: Option<&str>| {
+            let (listen, public_url) = (listen.parse().ok(), public_url.map(str::to_owned));
+            let flags = Flags { listen, public_url, payments: Some(PaidBy::Kakaopay), ..Flags::default() };
+            Settings::load(&flags, true, true).unwrap().check_exposure()
+        };
+        for listen in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+            let said = check(listen, None).unwrap_err().to_string();
+            assert!(said.contains("SON7_PUBLIC_URL") && said.contains(listen), "{said}");
+            assert!(check(listen, Some("https://shop.example")).is_ok());
+        }
+        assert!(check("127.0.0.1:1", None).is_ok());
     }
 
     #[test]

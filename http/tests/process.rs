@@ -285,6 +285,12 @@ fn wrong_settings_are_refused_with_words() {
     place.set("SON7_LISTEN", "0.0.0.0:0");
     let said = refusal(&place);
     assert!(said.contains("SON7_TOKEN_KEY") && said.contains("127.0.0.1"), "{said}");
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIOVzRVz/yVrgJuukYQQAQTrw5rKgNFm1tQYFUXnDqy6H\n-----END PRIVATE KEY-----\n";
+    for (name, value) in [("SON7_TOKEN_KEY", key), ("SON7_KAKAO_KEY", "DEV0"), ("SON7_PAYMENTS", "kakaopay")] {
+        place.set(name, value);
+    }
+    let said = refusal(&place);
+    assert!(said.contains("SON7_PUBLIC_URL") && said.contains("0.0.0.0"), "{said}");
     place.set("SON7_LISTEN", "127.0.0.1:0");
     place.set("SON7_DATABASE_URL", "oracle://somewhere/shop");
     let said = refusal(&place);
