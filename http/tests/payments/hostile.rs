@@ -26,7 +26,9 @@ fn callbacks_that_no_gateway_confirms_change_nothing() {
     let last = if secret.ends_with('0') { "1" } else { "0" };
     let wrong = format!("{order}.{}{last}", &secret[..31]);
     for handle in [wrong.as_str(), &format!("{other}.1.{secret}"), &format!("{one}.2.{secret}"), "x", &handle[..20]] {
-        for rest in [rest.as_str(), "approved", "approved?pg_token=", "approved?pg_token=a&pg_token=a", "cancelled", "failed"] {
+        for rest in
+            [rest.as_str(), "approved", "approved?pg_token=", "approved?pg_token=a&pg_token=a", "cancelled", "failed"]
+        {
             let (_, path) = place(&format!("{before}/{handle}/{rest}"));
             // The same to the letter whether there is such an attempt or not.
             let said = till.world.check(&get(path, Who::Nobody), 404, "not_found").json();

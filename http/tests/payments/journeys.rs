@@ -1,6 +1,6 @@
 //! What a shopper does: pay, quit, mistype, start again, cancel, come late.
 
-use crate::till::{Button, PRICE, Till, read_until};
+use crate::till::{Button, PRICE, Till, read_on, read_until};
 use crate::world::{Who, get, post};
 use serde_json::{Value, json};
 
@@ -168,4 +168,16 @@ fn a_timeline_is_followed_live_and_from_where_the_reader_was() {
     assert!(said.contains("id:1\n"), "{said}");
     let rest = till.follow(&id, 3, "order_confirmed");
     assert!(!rest.contains("event:payment_ready") && rest.contains("event:payment_authorised"), "{rest}");
+}
+
+#[test]
+fn a_reader_with_a_number_that_no_event_had_gets_all_of_them() {
+    let till = Till::open(&[]);
+    let id = till.order(1);
+    let mut stream = till.stream(&id, 3);
+    let said = read_until(&mut stream, "order_placed");
+    assert!(said.contains("id:1\n"), "{said}");
+    // And what happens from then on.
+    till.visit(&id, Button::Pay);
+    read_on(&mut stream, "order_confirmed");
 }

@@ -14,4 +14,5 @@ mod world;
 
 mod hostile;
 mod journeys;
+mod streams;
 mod till;
