@@ -12,6 +12,8 @@ use son7shop_engine::payment::{Captured, GivenBack};
 use son7shop_engine::{Act, OrderId, Requester, StepRef, StepState, Won};
 
 /// The open steps of sagas: by partition, those that changed longest ago first.
+///
+/// `missing_partitions`: parts of the shop that do not serve at the moment, and whose steps are left out.
 #[utoipa::path(
     get, path = "/v1/operations/sagas", tag = "operations", operation_id = "list_sagas",
     params(super::page::PageParameters,
@@ -27,7 +29,7 @@ pub(super) async fn list(query: String, call: Call) -> Result<Answer, Problem> {
     let states = state.map_or(vec![StepState::Open, StepState::Retrying, StepState::Parked], |state| vec![state]);
     let found = call.api.shop.steps(states, after, page.limit as usize).await?;
     let next = found.next.map(|(partition, lsn)| Cursor::of_step(partition, lsn));
-    Ok(Answer::ok(shown::steps(&found.steps, next.as_deref())))
+    Ok(Answer::ok(shown::steps(&found, next.as_deref())))
 }
 
 /// The state that is asked for, and the rest of the query.

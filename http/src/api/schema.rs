@@ -230,6 +230,8 @@ described! {
         pub(super) steps: Vec<Step>,
         /// `after` for the next page; null on the last.
         pub(super) next_cursor: Option<String>,
+        /// Partitions that do not serve at the moment: their steps would be here and are not known.
+        pub(super) missing_partitions: Vec<u16>,
     }
 
     /// Units of one product.
