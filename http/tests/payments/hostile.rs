@@ -127,7 +127,12 @@ fn requests_about_paying_are_read_strictly() {
         let retry = post(format!("/v1/operations/sagas/{paid}/{step}/retry"), Who::Admin).json(body);
         till.world.check(&retry, status, code);
     }
-    till.world.check(&get("/v1/operations/sagas?state=lost", Who::Admin), 400, "invalid_parameter");
+    for state in ["state=lost", "state", "state=", "state=Parked", "state=%zz", "state=open&state=open"] {
+        let list = get(format!("/v1/operations/sagas?{state}"), Who::Admin);
+        let said = till.world.check(&list, 400, "invalid_parameter").json();
+        assert_eq!(said["parameter"], "state", "{said}");
+    }
+    till.world.check(&get("/v1/operations/sagas?limit=1&state=%70arked", Who::Admin), 200, "");
 }
 
 #[test]
