@@ -28,7 +28,8 @@ const OUTCOME_WAIT: Duration = Duration::from_secs(10);
     post, path = "/v1/orders/{id}/payments", tag = "payments", operation_id = "start_payment",
     request_body = wire::StartPayment,
     params(("id" = uuid::Uuid, Path, description = "The order's id"),
-        ("Idempotency-Key" = String, Header, description = "Drawn by the client, the same with every retry",
+        ("Idempotency-Key" = String, Header, description = "Drawn by the client, the same with every retry. \
+            It belongs to its sender and to the order: for another order the same key is another request",
             min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses((status = 201, description = "The gateway has begun the payment", body = super::schema::StartedAttempt,
         headers(("Location" = String, description = "Where the order is"),
@@ -100,7 +101,8 @@ pub(super) async fn came_back((handle, word, query): (String, String, String), c
     post, path = "/v1/orders/{id}/refunds", tag = "payments", operation_id = "request_refund",
     request_body = wire::RequestRefund,
     params(("id" = uuid::Uuid, Path, description = "The order's id"),
-        ("Idempotency-Key" = String, Header, description = "Drawn by the client, the same with every retry",
+        ("Idempotency-Key" = String, Header, description = "Drawn by the client, the same with every retry. \
+            It belongs to its sender and to the order: for another order the same key is another request",
             min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses((status = 201, description = "The refund is on disk", body = super::schema::RequestedRefund,
         headers(("Location" = String, description = "Where the order is"),

@@ -92,6 +92,37 @@ fn the_same_key_starts_one_attempt() {
     let refund = Till::refund_under("same", &id, &json!({"restock": false, "reason": "x"}));
     till.world.check(&refund, 409, "wrong_state");
     assert_eq!(till.payments().len(), 1);
+    let pay = format!("/v1/orders/{id}/payments");
+    let described = till.world.document.operation("start_payment").to_string();
+    assert!(described.contains("for another order the same key is another request"), "{described}");
+    // A key is its order's: that it was sent for another one is nothing to this.
+    let other = till.order(1);
+    let elsewhere = till.world.check(&Till::start(&other, "same", Who::Kim), 201, "");
+    assert_eq!((elsewhere.header("idempotent-replayed"), &elsewhere.json()["order"]), (None, &json!(other)));
+    assert_eq!(till.payments().len(), 2);
+    // And its sender's: what an admin sends under it is a request of its own, which takes the first's place.
+    let admins = till.world.check(&post(pay, Who::Admin).key("same").json(r#"{"method":"kakaopay"}"#), 201, "");
+    assert_eq!((admins.header("idempotent-replayed"), &admins.json()["attempt"]), (None, &json!(2)));
+}
+
+#[test]
+fn a_refund_under_a_key_is_its_orders_too() {
+    let till = Till::open(&[]);
+    let (one, other) = (till.paid(1), till.paid(1));
+    let body = json!({"restock": false, "reason": "x", "amount": 1});
+    for id in [&one, &other] {
+        let said = till.world.check(&Till::refund_under("same", id, &body), 201, "");
+        assert_eq!((said.header("idempotent-replayed"), &said.json()["order"]), (None, &json!(id)));
+    }
+    let said = till.world.check(&Till::refund_under("same", &one, &body), 201, "");
+    assert_eq!((said.header("idempotent-replayed"), &said.json()["refund"]), (Some("true"), &json!(1)));
+    let more = json!({"restock": false, "reason": "x", "amount": 2});
+    till.world.check(&Till::refund_under("same", &one, &more), 422, "idempotency_key_reused");
+    let pay = post(format!("/v1/orders/{one}/payments"), Who::Admin).key("same").json(r#"{"method":"kakaopay"}"#);
+    till.world.check(&pay, 422, "idempotency_key_reused");
+    till.shown_when(&other, "the refund", |order| order["payment"]["refunded"] == json!(1));
+    till.shown_when(&one, "the refund", |order| order["payment"]["refunded"] == json!(1));
+    till.ledger(2 * PRICE, 2);
 }
 
 #[test]
