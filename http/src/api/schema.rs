@@ -108,6 +108,20 @@ described! {
         pub(super) attempt: u32,
         /// Where it stands.
         pub(super) status: AttemptStatus,
+        pub(super) money: Money,
+        /// All attempts at paying the order, the oldest first.
+        pub(super) attempts: Vec<ReturnedAttempt>,
+    }
+
+    /// One attempt's money.
+    pub(super) struct ReturnedAttempt {
+        pub(super) attempt: u32,
+        pub(super) status: AttemptStatus,
+        pub(super) money: Money,
+        /// What was taken, in won.
+        pub(super) captured: i64,
+        /// What was given back of it.
+        pub(super) refunded: i64,
     }
 
     /// Money that is to go back, or went.
@@ -429,6 +443,9 @@ words! {
         Preparing Ready Approving Captured CapturedLate
         Quit AuthenticationFailed Declined Lapsed NotBegun Superseded OrderEnded GivenUp
     }
+    /// Where the money of an attempt is; `to_be_settled`: the order has no use for it, and it does not go
+    /// back by itself.
+    Money { NotTaken Paid BeingGivenBack PartlyGivenBack GivenBack ToBeSettled }
     /// Where a refund stands.
     RefundStatus { UnderWay Done Refused }
     /// How a step is doing.

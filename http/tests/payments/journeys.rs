@@ -1,6 +1,6 @@
 //! What a shopper does: pay, quit, mistype, start again, cancel, come late.
 
-use crate::till::{Button, PRICE, Till, read_on, read_until};
+use crate::till::{Button, PRICE, Till, place, read_on, read_until};
 use crate::world::{Who, get, post};
 use serde_json::{Value, json};
 
@@ -187,6 +187,54 @@ fn what_does_not_go_on_by_itself_is_an_operators_and_is_written_down() {
         (&json!("cancelled"), &json!("captured_late"))
     );
     till.ledger(PRICE, PRICE);
+}
+
+#[test]
+fn a_shopper_is_told_where_the_money_of_each_payment_is() {
+    let till = Till::open(&[]);
+    // The first capture happens, and nobody says so; an operator takes it for not paid.
+    till.fault("approve", &json!({"kind": "drop_after_commit"}), 1);
+    till.fault("order", &json!({"kind": "http_500"}), 1000);
+    let id = till.order(1);
+    let first = Till::press(&till.page(&id), Button::Pay);
+    till.arrive_later(&first);
+    till.step_when(&id, "retrying");
+    let act = |step: &str, act: &str, body: Value| {
+        let path = format!("/v1/operations/sagas/{id}/{step}/{act}");
+        till.world.check(&post(path, Who::Admin).json(body.to_string()), 200, "");
+    };
+    act("attempt-1", "resolve", json!({"outcome": "not_paid", "reason": "they said so"}));
+    let page = |location: &str| String::from_utf8(till.arrive(location).body).unwrap();
+    assert!(page(&first).contains("Not paid") && page(&first).contains("you can pay again"));
+    // The second payment confirms the order.
+    till.control("DELETE", "/faults", &Value::Null);
+    let second = Till::press(&till.page(&id), Button::Pay);
+    let paid = page(&second);
+    assert!(paid.contains("Your order is confirmed") && !paid.contains("Payment 1<"), "{paid}");
+    assert!(page(&first).contains("Paid in another way"));
+    // Then the first one's money is found, and cannot go back yet.
+    till.fault("cancel", &json!({"kind": "http_500"}), 1000);
+    act("attempt-1", "retry", json!({"reason": "look now"}));
+    till.shown_when(&id, "the late money", |order| order["payment"]["refunds"][0]["status"] == "under_way");
+    let both = page(&second);
+    for said in ["Your order is confirmed", "What another payment took goes back", "Payment 1<", "being given back"] {
+        assert!(both.contains(said), "{said}: {both}");
+    }
+    assert!(page(&first).contains("Being given back"));
+    till.control("DELETE", "/faults", &Value::Null);
+    act("refund-1", "retry", json!({"reason": "they are back"}));
+    till.shown_when(&id, "the refund", |order| order["payment"]["refunds"][0]["status"] == "done");
+    let done = page(&second);
+    assert!(done.contains("Your order is confirmed") && done.contains("/ given back") && !done.contains("goes back"));
+    assert!(page(&first).contains("Given back"));
+    let (_, path) = place(&second);
+    let said = till.world.check(&get(path, Who::Nobody).header("accept", "application/json"), 200, "").json();
+    assert_eq!((&said["attempt"], &said["money"]), (&json!(2), &json!("paid")), "{said}");
+    let first = json!({
+        "attempt": 1, "status": "captured_late", "money": "given_back", "captured": PRICE, "refunded": PRICE,
+    });
+    assert_eq!(said["attempts"][0], first, "{said}");
+    till.ledger(2 * PRICE, PRICE);
 }
 
 #[test]
