@@ -116,11 +116,7 @@ impl Call {
 
     /// On whose behalf the request comes.
     pub(super) fn requester(&self) -> Result<Requester, Problem> {
-        let Identity { role, subject } = self.identity()?;
-        Ok(match role {
-            Role::Admin => Requester::Admin,
-            Role::Customer => Requester::Customer(subject),
-        })
+        Ok(self.identity()?.into_requester())
     }
 
     /// Whose orders the sender may list; `None`: everybody's.

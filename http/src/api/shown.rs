@@ -5,6 +5,7 @@
 
 use super::clock;
 use serde_json::{Map, Value, json};
+use son7shop_actors::StepsPage;
 use son7shop_engine::payment::Pages;
 use son7shop_engine::{
     AttemptStatus, AttemptView, CURRENCY, Entry, OrderView, PaymentView, RefundView, Step, StepRef, Time, Timeline,
@@ -150,9 +151,10 @@ pub(super) fn step(step: &Step) -> Value {
 }
 
 /// A page of open steps.
-pub(super) fn steps(steps: &[Step], next_cursor: Option<&str>) -> Vec<u8> {
-    let steps: Vec<Value> = steps.iter().map(step).collect();
-    json!({ "steps": steps, "next_cursor": next_cursor }).to_string().into_bytes()
+pub(super) fn steps(page: &StepsPage, next_cursor: Option<&str>) -> Vec<u8> {
+    let steps: Vec<Value> = page.steps.iter().map(step).collect();
+    let missing: Vec<u16> = page.missing.iter().map(|partition| partition.0).collect();
+    json!({ "steps": steps, "next_cursor": next_cursor, "missing_partitions": missing }).to_string().into_bytes()
 }
 
 /// `attempt-1`, `refund-2`: a step in a path.
