@@ -11,6 +11,7 @@
 mod check;
 mod ending;
 mod faults;
+mod lies;
 mod sandbox;
 mod shopper;
 mod staff;

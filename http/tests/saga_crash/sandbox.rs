@@ -68,6 +68,17 @@ impl Sandbox {
         self.control("POST", "/faults", Some(&json!({ "endpoint": at, "action": action, "times": times })));
     }
 
+    /// A fault at every call that is about this order.
+    pub(crate) fn fault_of(&self, order: &str, at: &str, action: &Value) {
+        let rule = json!({ "endpoint": at, "match": { "order": order }, "action": action, "times": u32::MAX });
+        self.control("POST", "/faults", Some(&rule));
+    }
+
+    /// The API's address, as a shop is told it.
+    pub(crate) fn api_url(&self) -> &str {
+        &self.api_url
+    }
+
     /// No fault any more.
     pub(crate) fn clear_faults(&self) {
         self.control("DELETE", "/faults", None);
