@@ -178,7 +178,7 @@ fn what_the_database_says_otherwise_is_named() {
     let copy = books.place.beside("copy.sqlite");
     let shop = books.place.shop.clone().set("SON7_DATABASE_URL", &format!("sqlite:{}", copy.display()));
     let original = books.place.data().join("son7shop.sqlite");
-    let mut edited = |sql: &'static str, id: Option<&str>| {
+    let edited = |sql: &'static str, id: Option<&str>| {
         std::fs::copy(&original, &copy).unwrap();
         runtime.block_on(edit(&copy, sql, id));
     };
