@@ -169,13 +169,67 @@ fn is_done(refund: &Value) -> bool {
     refund["status"] == "done"
 }
 
-/// Lines of a text that have one of these words in them, the words themselves hidden.
+/// Lines of a text that have one of these words in them, also inside other words; the words themselves hidden.
 pub(crate) fn lines_with(secrets: &HashSet<String>, text: &str) -> Vec<String> {
     let lengths: HashSet<usize> = secrets.iter().map(String::len).collect();
     let shows = |line: &str| {
         let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let mut words = words.filter(|word| lengths.contains(&word.len()));
-        words.find(|word| secrets.contains(*word)).map(|secret| line.replace(secret, "***"))
+        let mut parts = words.flat_map(|word| {
+            lengths.iter().flat_map(move |length| (0..=word.len()).filter_map(move |at| word.get(at..at + length)))
+        });
+        parts.find(|part| secrets.contains(*part)).map(|secret| line.replace(secret, "***"))
     };
     text.lines().filter_map(shows).collect()
+}
+
+/// The check can fail: each thing that may not be is found.
+#[test]
+fn what_may_not_be_is_found() {
+    use serde_json::json;
+    let order = |status: &str, attempt: &str, captured: i64, refunds: &[i64]| {
+        let refunded: i64 = refunds.iter().sum();
+        let refunds: Vec<Value> = (1..)
+            .zip(refunds)
+            .map(|(number, amount): (u64, _)| json!({ "refund": number, "amount": amount, "status": "done" }))
+            .collect();
+        let payment = json!({ "captured": captured, "refunded": refunded, "refunds": refunds,
+            "attempts": [{ "status": attempt }] });
+        json!({ "id": "o", "status": status, "payment": payment })
+    };
+    let line = |captures: &[i64], refunds: &[i64]| {
+        let booked = |sums: &[i64]| sums.iter().map(|amount| json!({ "amount": amount })).collect::<Vec<_>>();
+        vec![json!({ "captures": booked(captures), "refunds": booked(refunds) })]
+    };
+    let rows = [
+        (order("confirmed", "captured", 9, &[]), line(&[9], &[]), ""),
+        (order("confirmed", "captured", 9, &[2, 3]), line(&[9], &[3, 2]), ""),
+        (order("refunded", "captured", 9, &[9]), line(&[9], &[9]), ""),
+        (order("expired", "captured_late", 9, &[9]), line(&[9], &[9]), ""),
+        (order("expired", "quit", 0, &[]), vec![], ""),
+        (order("confirmed", "captured", 9, &[]), vec![], "it is confirmed, and 0 won are at the gateway"),
+        (order("expired", "quit", 0, &[]), line(&[9], &[]), "it is expired, and 9 won are at the gateway"),
+        (order("refunded", "captured", 9, &[9]), line(&[9], &[8]), "it is refunded, and 1 won are at the gateway"),
+        (order("held", "quit", 0, &[]), vec![], "it is still held"),
+        (order("confirmed", "captured", 8, &[]), line(&[9], &[]), "the shop says (8, 0)"),
+        (order("confirmed", "captured", 9, &[2]), line(&[9], &[2, 2]), "the shop gave back [2], the gateway [2, 2]"),
+        (order("confirmed", "quit", 9, &[]), line(&[9], &[]), "0 attempts have confirmed it"),
+        (order("cancelled", "captured", 9, &[9]), line(&[9], &[9]), "1 attempts have confirmed it"),
+        (order("expired", "approving", 0, &[]), vec![], "an attempt is still live"),
+    ];
+    for (order, ledger, words) in rows {
+        let found = one(&order, &ledger).join("; ");
+        assert!(found.contains(words) && found.is_empty() == words.is_empty(), "'{words}': {found}");
+    }
+    let mut books = Books::default();
+    let told = |books: &Books| promised(&order("expired", "quit", 9, &[2]), books).join("; ");
+    assert_eq!(told(&books), "");
+    books.confirmed.insert("o".to_owned());
+    books.cancelled.insert("o".to_owned());
+    books.refunds.extend([(("o".to_owned(), 1), 2), (("o".to_owned(), 2), 2), (("p".to_owned(), 1), 5)]);
+    assert_eq!(
+        told(&books),
+        "its cancellation was acknowledged; it was shown as confirmed; refund 2 of 2 won was acknowledged"
+    );
+    let secrets = HashSet::from(["abc".to_owned()]);
+    assert_eq!(lines_with(&secrets, "pg_token%3dabc&x\nab\nacb"), ["pg_token%3d***&x"]);
 }
