@@ -121,17 +121,29 @@ impl Shop {
     ) -> Result<StepsPage, ShopError> {
         let (first, mut seen) = after.unwrap_or((PartitionId(0), Lsn(0)));
         let (mut steps, mut missing) = (Vec::new(), Vec::new());
-        for partition in (first.0..self.partitions()).map(PartitionId) {
-            let (states, left) = (states.clone(), limit + 1 - steps.len());
-            match read(self.gate(partition)?, move |owner| owner.steps_in(&states, seen, left)).await {
-                Ok(found) => steps.extend(found),
-                Err(ShopError::PartitionClosed { .. }) => missing.push(partition),
-                Err(error) => return Err(error),
+        'partitions: for partition in (first.0..self.partitions()).map(PartitionId) {
+            // In pieces: selling goes on between them.
+            loop {
+                let (states, left) = (states.clone(), limit + 1 - steps.len());
+                match read(self.gate(partition)?, move |owner| owner.steps_in(&states, seen, left)).await {
+                    Ok((found, more)) => {
+                        steps.extend(found);
+                        if steps.len() > limit {
+                            break 'partitions;
+                        }
+                        seen = match more {
+                            Some(after) => after,
+                            None => break,
+                        };
+                    }
+                    Err(ShopError::PartitionClosed { .. }) => {
+                        missing.push(partition);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             seen = Lsn(0);
-            if steps.len() > limit {
-                break;
-            }
         }
         let more = steps.len() > limit;
         steps.truncate(limit);

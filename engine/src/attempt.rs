@@ -9,6 +9,7 @@ use crate::step::{OpenStep, StepRef};
 use crate::time::Time;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Attempts that an order may have.
 pub const MAX_ATTEMPTS: usize = 50;
@@ -18,7 +19,7 @@ pub const MAX_REFUNDS: usize = 100;
 pub(crate) const MAX_PROOFS: usize = 4;
 /// Hints that an attempt follows up: whoever forges more of them waits for the attempt's end.
 pub(crate) const MAX_HINTS: u32 = 16;
-/// Entries of an order's timeline that its home keeps; the database keeps all.
+/// Entries of an order's timeline that its home keeps, the newest; the database keeps all.
 const MAX_ENTRIES: usize = 256;
 
 /// Where an attempt stands.
@@ -253,9 +254,10 @@ pub(crate) struct Payment {
     /// By number, from 1.
     pub refunds: Vec<Refund>,
     pub returned: Vec<Returned>,
-    pub entries: Vec<Entry>,
-    /// Whether more happened than is kept in `entries`.
-    pub more: bool,
+    /// The newest, oldest first.
+    pub entries: VecDeque<Entry>,
+    /// How many were before them.
+    pub left_out: u32,
 }
 
 impl Payment {
@@ -314,11 +316,10 @@ impl Payment {
     }
 
     pub(crate) fn tell(&mut self, entry: Entry) {
-        if self.entries.len() < MAX_ENTRIES {
-            self.entries.push(entry);
-        } else {
-            self.more = true;
+        if self.entries.len() >= MAX_ENTRIES && self.entries.pop_front().is_some() {
+            self.left_out = self.left_out.saturating_add(1);
         }
+        self.entries.push_back(entry);
     }
 }
 

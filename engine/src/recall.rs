@@ -10,6 +10,7 @@ use crate::payment::Nonce;
 use crate::routing::partition_of;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// A paid order, whose saga is over, on its way back to its home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,8 +105,8 @@ impl RecalledOrder {
             placed_at: view.placed_at,
             deadline: view.deadline,
             ended_at: view.ended_at?,
-            // What happened before is in the database's timeline.
-            payment: Box::new(Payment { attempts, refunds, returned, entries: Vec::new(), more: true }),
+            // What happened before is in the database's timeline: something did.
+            payment: Box::new(Payment { attempts, refunds, returned, entries: VecDeque::new(), left_out: 1 }),
         })
     }
 }

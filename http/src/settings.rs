@@ -136,7 +136,7 @@ pub struct Settings {
     /// The merchant's number at Kakao Pay; `None`: the one for tests.
     pub kakao_cid: Option<String>,
     /// Whether Kakao Pay moves real money.
-    pub kakao_profile: KakaoProfile,
+    pub kakao_profile: Option<KakaoProfile>,
     /// The first of the sandbox's ports; `None`: the one after the shop's.
     pub sandbox_port: Option<u16>,
     /// What is logged.
@@ -217,6 +217,15 @@ pub enum SettingsError {
         /// The address.
         listen: SocketAddr,
     },
+    /// A public shop must say whether money moves.
+    #[error(
+        "{listen} can be reached from elsewhere: set SON7_KAKAO_PROFILE to live, with your own cid, or to test if orders \
+         are to be confirmed without anybody's money"
+    )]
+    ProfileNeeded {
+        /// The address.
+        listen: SocketAddr,
+    },
 }
 
 /// How orders are paid.
@@ -268,7 +277,7 @@ impl Settings {
             public_url: flags.public_url.or(file.public_url),
             kakao_url: flags.kakao_url.or(file.kakao_url),
             kakao_cid: flags.kakao_cid.or(file.kakao_cid),
-            kakao_profile: flags.kakao_profile.or(file.kakao_profile).unwrap_or(KakaoProfile::Test),
+            kakao_profile: flags.kakao_profile.or(file.kakao_profile),
             sandbox_port: flags.sandbox_port.or(file.sandbox_port),
             webhooks_private: flags.webhooks_private.map(|set| set == 1).or(file.webhooks_private).unwrap_or(false),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
@@ -300,6 +309,10 @@ impl Settings {
             PaidBy::Sandbox => Err(SettingsError::SandboxExposed { listen: self.listen }),
             PaidBy::Kakaopay if self.public_url.is_none() => {
                 Err(SettingsError::PublicUrlNeeded { listen: self.listen })
+            }
+            // By default nobody's money moves: orders would be confirmed that were not paid.
+            PaidBy::Kakaopay if self.kakao_profile.is_none() => {
+                Err(SettingsError::ProfileNeeded { listen: self.listen })
             }
             PaidBy::Kakaopay | PaidBy::Off => Ok(()),
         }
@@ -354,7 +367,10 @@ impl Settings {
             or("public_url", self.public_url.as_deref(), "http:// and where it listens"),
             or("kakao_url", self.kakao_url.as_deref(), "the real one"),
             or("kakao_cid", self.kakao_cid.as_deref(), "the one for tests"),
-            word("kakao_profile", self.kakao_profile.to_possible_value()),
+            match self.kakao_profile {
+                Some(profile) => word("kakao_profile", profile.to_possible_value()),
+                None => "# kakao_profile: test; beyond loopback it must be said".to_owned(),
+            },
             number("sandbox_port", self.sandbox_port, "the one after the shop's"),
             text("log", &self.log),
             secret(TOKEN_KEY, self.own_key, "not set; the data folder's own key, good for loopback only"),
@@ -460,7 +476,7 @@ mod tests {
     fn beyond_loopback_the_key_must_be_the_operators() {
         let at = |listen: &str| {
             let (listen, public_url) = (listen.parse().ok(), Some("https://shop.example".to_owned()));
-            Flags { listen, public_url, ..Flags::default() }
+            Flags { listen, public_url, kakao_profile: Some(KakaoProfile::Live), ..Flags::default() }
         };
         let check =
             |listen: &str, own_key| Settings::load(&at(listen), own_key, true).unwrap().check_exposure().is_ok();
@@ -480,7 +496,8 @@ mod tests {
     fn beyond_loopback_the_gateway_must_know_the_way_back() {
         let check = |listen: &str, public_url: Option<&str>| {
             let (listen, public_url) = (listen.parse().ok(), public_url.map(str::to_owned));
-            let flags = Flags { listen, public_url, payments: Some(PaidBy::Kakaopay), ..Flags::default() };
+            let (payments, kakao_profile) = (Some(PaidBy::Kakaopay), Some(KakaoProfile::Live));
+            let flags = Flags { listen, public_url, payments, kakao_profile, ..Flags::default() };
             Settings::load(&flags, true, true).unwrap().check_exposure()
         };
         for listen in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
@@ -489,6 +506,17 @@ mod tests {
             assert!(check(listen, Some("https://shop.example")).is_ok());
         }
         assert!(check("127.0.0.1:1", None).is_ok());
+    }
+
+    #[test]
+    fn beyond_loopback_it_must_be_said_that_no_money_moves() {
+        let check = |listen: &str, kakao_profile| {
+            let (listen, public_url) = (listen.parse().ok(), Some("https://shop.example".to_owned()));
+            let flags = Flags { listen, public_url, kakao_profile, ..Flags::default() };
+            Settings::load(&flags, true, true).unwrap().check_exposure()
+        };
+        assert!(matches!(check("0.0.0.0:1", None), Err(SettingsError::ProfileNeeded { .. })));
+        assert!(check("0.0.0.0:1", Some(KakaoProfile::Test)).is_ok() && check("127.0.0.1:1", None).is_ok());
     }
 
     #[test]

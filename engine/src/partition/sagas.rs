@@ -15,12 +15,20 @@ use std::ops::Bound::{Excluded, Unbounded};
 /// An order's timeline as its home keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
-    /// Oldest first.
+    /// Oldest first; the first tells that the order was placed.
     pub entries: Vec<Entry>,
     /// The open steps.
     pub steps: Vec<Step>,
-    /// Whether more happened than is told here; the database has all of it.
-    pub more: bool,
+    /// How many entries are left out behind the first; the database has all of them.
+    pub left_out: u32,
+}
+
+impl Timeline {
+    /// The entries with their numbers, from 1, which count those that are left out.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        let left_out = self.left_out;
+        (1..).zip(&self.entries).map(move |(number, entry)| (if number == 1 { 1 } else { number + left_out }, entry))
+    }
 }
 
 /// How the sagas of a partition are doing.
@@ -168,7 +176,7 @@ impl Partition {
                 _ => None,
             };
             entries.extend(what.map(|what| told(order.lsn, order.ended_at, what)));
-            return Some(Timeline { entries, steps: Vec::new(), more: false });
+            return Some(Timeline { entries, steps: Vec::new(), left_out: 0 });
         };
         entries.extend(payment.entries.iter().cloned());
         let mut steps: Vec<Step> = payment.steps().filter_map(|(step, _)| self.step_view(id, step)).collect();
@@ -177,7 +185,7 @@ impl Partition {
             entries.iter_mut().for_each(Entry::for_customers);
             steps.iter_mut().for_each(|step| step.answer.clear());
         }
-        Some(Timeline { entries, steps, more: payment.more })
+        Some(Timeline { entries, steps, left_out: payment.left_out })
     }
 
     pub(super) fn payment_view(&self, id: OrderId) -> Option<Box<PaymentView>> {

@@ -12,7 +12,7 @@ use super::shown;
 use super::streams::Place;
 use futures_util::stream::{self, Stream};
 use son7shop_actors::{Readiness, Shop, ShopError};
-use son7shop_engine::{Entry, OrderId, OrderView, Requester};
+use son7shop_engine::{Entry, OrderId, OrderView, Requester, Timeline};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -47,12 +47,13 @@ pub(super) async fn follow(id: String, call: Call) -> Result<Response, Problem> 
     let place = call.api.streams.place(call.whose()?)?;
     let shop = call.api.shop.clone();
     let changes = shop.watch_order(order).await?;
-    let told = shop.timeline(order, by.clone()).await?.entries;
+    let told = shop.timeline(order, by.clone()).await?;
     // A number that no event had: an error would end a browser's stream for good.
-    let had = if had > told.len() { 0 } else { had };
+    let last = told.numbered().last().map_or(0, |(number, _)| number);
+    let had = if had > last { 0 } else { had };
     let (changes, ready, beat) = (Some(changes), VecDeque::new(), Instant::now());
     let mut following = Following { shop, order, by, had, changes, ready, beat, until, _place: place };
-    following.take(told);
+    following.take(&told);
     let mut response = warp::sse::reply(events(following)).into_response();
     let headers = response.headers_mut();
     headers.insert("x-accel-buffering", http::HeaderValue::from_static("no"));
@@ -65,9 +66,9 @@ struct Following {
     order: OrderId,
     by: Requester,
     /// Entries that the reader has.
-    had: usize,
+    had: u32,
     changes: Option<watch::Receiver<Option<OrderView>>>,
-    ready: VecDeque<(usize, Entry)>,
+    ready: VecDeque<(u32, Entry)>,
     beat: Instant,
     /// When the reader's token is over; `None`: not in any time that there is.
     until: Option<SystemTime>,
@@ -75,9 +76,10 @@ struct Following {
 }
 
 impl Following {
-    fn take(&mut self, entries: Vec<Entry>) {
-        let new = (1..).zip(entries).skip(self.had);
-        self.ready.extend(new);
+    fn take(&mut self, timeline: &Timeline) {
+        let had = self.had;
+        let new = timeline.numbered().filter(|(number, _)| *number > had);
+        self.ready.extend(new.map(|(number, entry)| (number, entry.clone())));
         self.had = self.ready.back().map_or(self.had, |(number, _)| *number);
     }
 
@@ -127,7 +129,7 @@ impl Following {
             Ok(Ok(())) => {}
         }
         match self.shop.timeline(self.order, self.by.clone()).await {
-            Ok(timeline) => self.take(timeline.entries),
+            Ok(timeline) => self.take(&timeline),
             Err(ShopError::Refused(_)) => return None,
             Err(_) => self.changes = None,
         }

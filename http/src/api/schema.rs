@@ -172,12 +172,12 @@ described! {
 
     /// What happened to an order, and what is due.
     pub(super) struct Timeline {
-        /// Oldest first.
+        /// Oldest first; the first tells that the order was placed.
         pub(super) entries: Vec<Entry>,
         /// The open steps.
         pub(super) steps: Vec<Step>,
-        /// Whether more happened than is told here; the database has all of it.
-        pub(super) more: bool,
+        /// How many entries are left out behind the first; the database has all of them.
+        pub(super) left_out: u32,
     }
 
     /// An event of the stream.

@@ -106,17 +106,17 @@ fn with_order(order: &OrderView, mut shown: Value) -> Vec<u8> {
 
 /// An order's timeline.
 pub(super) fn timeline(timeline: &Timeline) -> Vec<u8> {
-    let entries = (1..).zip(&timeline.entries).map(|(number, entry)| self::entry(number, entry));
+    let entries = timeline.numbered().map(|(number, entry)| self::entry(number, entry));
     let shown = json!({
         "entries": entries.collect::<Vec<_>>(),
         "steps": timeline.steps.iter().map(step).collect::<Vec<_>>(),
-        "more": timeline.more,
+        "left_out": timeline.left_out,
     });
     shown.to_string().into_bytes()
 }
 
 /// One entry of a timeline; `number` is its place, from 1.
-pub(super) fn entry(number: usize, entry: &Entry) -> Value {
+pub(super) fn entry(number: u32, entry: &Entry) -> Value {
     let mut shown = json!({ "number": number, "at": time(entry.at), "what": entry.what.as_str() });
     match entry.step {
         Some(StepRef::Attempt(number)) => shown["attempt"] = number.into(),

@@ -54,7 +54,7 @@ pub(crate) fn to_verify(settings: &Settings) -> anyhow::Result<Payments> {
 
 fn real(settings: &Settings) -> anyhow::Result<KakaoSettings> {
     let key = kakao_key()?.with_context(|| format!("Kakao Pay is to be asked, and {KAKAO_KEY} is not set"))?;
-    let profile = match settings.kakao_profile {
+    let profile = match settings.kakao_profile.unwrap_or(KakaoProfile::Test) {
         KakaoProfile::Test => Profile::Test,
         KakaoProfile::Live => Profile::Live,
     };
