@@ -199,7 +199,16 @@ impl Clients {
     /// Paying one of the newest orders, or asking how it stands.
     fn paid(&self, rng: &mut SmallRng) -> Option<Want> {
         let known = self.known();
-        let (order, owner, _) = *known[known.len().saturating_sub(8)..].choose(rng)?;
+        let newest = &known[known.len().saturating_sub(8)..];
+        // Mostly one that nobody has begun to pay.
+        let asked = |id: OrderId| {
+            self.intents.iter().rev().any(|intent| matches!(intent.want, Want::Pay { order, .. } if order == id))
+        };
+        let new: Vec<_> = newest.iter().filter(|(order, ..)| !asked(*order)).collect();
+        let (order, owner, _) = match new.choose(rng) {
+            Some(new) if rng.random_ratio(3, 4) => **new,
+            _ => *newest.choose(rng)?,
+        };
         Some(match rng.random_range(0..20) {
             0..12 => Want::Pay { order, by: Requester::Customer(owner.clone()) },
             12 => Want::Pay { order, by: Requester::Customer(customer(rng.random_range(0..CUSTOMERS))) },

@@ -39,6 +39,7 @@ counts! {
     faults at least 100,
     returns at least 1_000,
     unknown at least 100,
+    started at least 1_000,
     begun at least 1_000,
     captures at least 1_000,
     late_captures at least 5,
@@ -76,6 +77,7 @@ impl Counts {
         let counted = match event {
             Event::BasketPlaced { .. } => &mut self.baskets,
             Event::OrderRefused(_) => &mut self.refused,
+            Event::PaymentStarted { .. } => &mut self.started,
             Event::PaymentReady { .. } => &mut self.begun,
             Event::PaymentCaptured { .. } => &mut self.captures,
             Event::PaymentCapturedLate { .. } => &mut self.late_captures,

@@ -64,9 +64,7 @@ impl World {
                 self.ask(at, Sender::Nobody, &Ask::Decide(Command::Tick))?;
                 self.flush(at);
                 self.participate(at)?;
-            }
-            for place in 0..self.payers.len() {
-                self.pay(place);
+                self.pay(at);
             }
             while !self.gateway.is_idle(self.latest) {
                 self.arrive()?;

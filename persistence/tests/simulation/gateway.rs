@@ -186,6 +186,11 @@ impl Gateway {
         read.answered
     }
 
+    /// The callers have waited less than it seems.
+    pub(crate) fn sent_later(&mut self, by: i64) {
+        self.flights.values_mut().for_each(|flight| flight.sent_at += by);
+    }
+
     /// When something goes on here by itself, or a caller gives up.
     pub(crate) fn next(&self) -> Option<i64> {
         let ahead = self.ahead.iter().map(|ahead| ahead.at);

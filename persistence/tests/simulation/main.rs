@@ -69,7 +69,8 @@ fn every_history_keeps_every_promise() {
 fn found(bug: Bug, name: &str) {
     for seed in 0..SEEDS_TO_FIND {
         if let Err(broken) = World::new(seed, Some(bug)).run() {
-            println!("{bug:?}: history {seed}: {}: {}", broken.name, broken.what);
+            let what = broken.what.lines().next().unwrap_or_default();
+            println!("{bug:?}: history {seed}: {}: {what}", broken.name);
             assert_eq!(broken.name, name, "history {seed} breaks another promise: {}", broken.what);
             return;
         }

@@ -18,7 +18,7 @@ impl World {
         let parked: Vec<Step> = parked.cloned().collect();
         let step = match parked.choose(&mut self.rng) {
             Some(step) => step.clone(),
-            None if self.calm || self.rng.random_ratio(4, 5) => return Ok(false),
+            None if self.calm || self.rng.random_ratio(1, 2) => return Ok(false),
             None => match steps.choose(&mut self.rng) {
                 Some(step) => step.clone(),
                 None => return Ok(false),
@@ -67,8 +67,9 @@ impl World {
             Some(refund) => {
                 let view = self.nodes[at].on_disk()?.order(step.order)?;
                 let attempt = view.payment?.attempts.get(step.work.attempt as usize - 1)?.refunded;
+                let asked = refund.sized.map(|(amount, _)| amount);
                 match Won(back.0 - attempt.0) {
-                    amount if amount > Won(0) => Some(Act::ResolveRefunded(GivenBack { amount, receipt: receipt() })),
+                    amount if amount > Won(0) && (refund.late || asked == Some(amount)) => Some(Act::ResolveRefunded(GivenBack { amount, receipt: receipt() })),
                     // Money that the shop has no right to is not given up.
                     _ if refund.late => None,
                     _ => Some(Act::ResolveNotRefunded),

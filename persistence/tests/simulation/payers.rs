@@ -127,9 +127,10 @@ impl Payer {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Whether it does nothing but wait, for the gateway or for a time.
     pub(crate) fn is_idle(&self, clock: i64) -> bool {
-        !self.queue.is_busy() && self.queue.next_due().is_none_or(|due| due.0 > clock)
+        let waits = self.works.values().all(|(_, stage)| matches!(stage, Stage::Calling(..)));
+        waits && self.queue.next_due().is_none_or(|due| due.0 > clock)
     }
 
     pub(crate) fn next_due(&self) -> Option<i64> {

@@ -12,20 +12,24 @@ use son7shop_engine::{Command, Event, Record};
 use son7shop_payments::sandbox::machine::{Action, Place, Rule};
 
 impl World {
-    /// A payment, deadline or refund participant has a turn.
-    pub(crate) fn pay(&mut self, place: usize) {
+    /// The payment, deadline and refund participants of the home `at` have a turn.
+    pub(crate) fn pay(&mut self, at: usize) {
+        (at * PARTS.len()..(at + 1) * PARTS.len()).for_each(|place| self.turn(place));
+    }
+
+    fn turn(&mut self, place: usize) {
         let home = place / PARTS.len();
         let Some(owner) = &self.nodes[home].owner else { return };
         let started_at = owner.journal.committed().position.lsn;
         let bug = self.bug;
-        if !self.calm && self.rng.random_ratio(1, 120) {
+        if !self.calm && self.rng.random_ratio(1, 400) {
             self.forget_payer(place);
         }
         let payer = self.payers[place].get_or_insert_with(|| Payer::new(place, started_at, bug));
         let (times, rng) = ((self.clock, self.latest), Some(&mut self.rng).filter(|_| !self.calm));
         payer.turn(self.nodes[home].on_disk(), &mut self.gateway, times, &mut self.works, rng);
         for (to, from, ask) in payer.tells() {
-            if self.calm || self.rng.random_ratio(1, 2) {
+            if self.calm || self.rng.random_ratio(1, 5) {
                 self.post(Letter::Ask { to, from, ask });
             }
         }

@@ -139,8 +139,4 @@ impl Queue {
     pub(crate) fn works_on(&self, key: Key) -> bool {
         self.busy.contains_key(&key)
     }
-
-    pub(crate) fn is_busy(&self) -> bool {
-        !self.busy.is_empty()
-    }
 }

@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Things that happen in one history before it is brought to its end.
-const STEPS: u32 = 2_500;
+const STEPS: u32 = 3_500;
 /// No message is later than this, in milliseconds: a process does not keep one for ever.
 const LATE_MAX_MILLIS: i64 = 1_500;
 /// Messages under way; more are not sent.
@@ -53,7 +53,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// Holds of seconds, as long as messages are on their way.
     const HURRIED: Self = Self {
-        ways: Ways { hold: (100, 5_000), orders: 44, paying: 22, refunds: 8 },
+        ways: Ways { hold: (100, 6_000), orders: 42, paying: 28, refunds: 10 },
         steps: STEPS,
         forget_millis: 7_000,
         jumps: (250, 12_000),
@@ -61,7 +61,7 @@ impl Pace {
     };
     /// Holds of minutes, as the gateway's.
     const LEISURELY: Self = Self {
-        ways: Ways { hold: (20_000, 1_200_000), orders: 30, paying: 35, refunds: 14 },
+        ways: Ways { hold: (20_000, 1_200_000), orders: 25, paying: 42, refunds: 20 },
         steps: STEPS,
         forget_millis: 1_300_000,
         jumps: (60, 30_000),
@@ -199,26 +199,27 @@ impl World {
                 let (intent, to, ask) = self.clients.send(&mut self.rng, self.latest);
                 self.post(Letter::Ask { to, from: Sender::Client(intent), ask });
             }
-            90..470 => return self.deliver(),
-            470..580 => self.flush(at),
-            580..650 => return self.participate(at),
-            650..750 => {
-                let part = self.rng.random_range(0..PARTS.len());
-                self.pay(at * PARTS.len() + part);
+            90..440 => return self.deliver(),
+            440..550 => {
+                self.flush(at);
+                // Whoever waited to read what is on disk.
+                self.pay(at);
             }
-            750..820 => return self.arrive(),
-            820..870 => self.answer(),
-            870..900 => self.shop(at),
-            900..915 => self.visit(),
-            915..918 => {
+            550..600 => return self.participate(at),
+            600..670 => self.pay(at),
+            670..750 => return self.arrive(),
+            750..820 => self.answer(),
+            820..865 => self.shop(at),
+            865..889 => self.visit(),
+            889..894 => {
                 self.operate(at)?;
             }
-            918..925 if self.pace.wild => self.plant(),
-            925..935 => return self.ask(at, Sender::Nobody, &Ask::Decide(Command::Tick)),
-            935..975 => return self.maintain(at),
-            975..980 if self.pace.wild => self.trouble(),
-            980..984 => self.die(at),
-            984 => {
+            894..896 if self.pace.wild => self.plant(),
+            896..900 => return self.ask(at, Sender::Nobody, &Ask::Decide(Command::Tick)),
+            900..930 => return self.maintain(at),
+            930..932 if self.pace.wild => self.trouble(),
+            932..934 => self.die(at),
+            934 => {
                 let power = self.rng.random();
                 self.end_process(power);
             }
@@ -231,7 +232,15 @@ impl World {
     fn advance(&mut self) {
         let (one_of, far) = self.pace.jumps;
         self.clock += match self.rng.random_range(0..1200) {
-            _ if self.rng.random_ratio(1, one_of) => self.rng.random_range(200..far),
+            _ if self.rng.random_ratio(1, one_of) => {
+                let by = self.rng.random_range(200..far);
+                // Mostly everything was quiet meanwhile: what is under way was sent just now.
+                if self.rng.random_ratio(3, 4) {
+                    self.net.iter_mut().for_each(|(sent, _)| *sent += by);
+                    self.gateway.sent_later(by);
+                }
+                by
+            }
             1..4 => -self.rng.random_range(1..500),
             _ => self.rng.random_range(0..6),
         };
@@ -320,7 +329,7 @@ impl World {
             participant.give_up_waiting(self.rng.random_range(0..4));
         }
         for (to, from, ask) in participant.asks() {
-            if self.calm || self.rng.random_ratio(1, 2) {
+            if self.calm || self.rng.random_ratio(1, 3) {
                 self.post(Letter::Ask { to, from, ask });
             }
         }
