@@ -296,10 +296,11 @@ impl Partition {
             }
             (StepRef::Attempt(number), Act::Compensate) => {
                 let attempt = payment.attempt(number).ok_or(Refusal::NoSuchStep)?;
-                // What is left of an attempt that ended is the look for its money: it is not given up.
-                let live = attempt.status.is_live() && order.status.holds_units();
-                let end = live.then(|| Event::OrderCancelled { ended: self.end_of(order), by: Role::Admin });
-                end.ok_or(Refusal::WrongStep)
+                // Of one that has ended the late look is all that finds what was taken: it goes on.
+                if !attempt.status.is_live() || !order.status.holds_units() {
+                    return Err(Refusal::WrongStep);
+                }
+                Ok(Event::OrderCancelled { ended: self.end_of(order), by: Role::Admin })
             }
             (StepRef::Attempt(number), Act::ResolvePaid(captured)) => {
                 self.captured(order, payment, number, captured)?.ok_or(Refusal::WrongStep)
@@ -308,7 +309,10 @@ impl Partition {
                 let attempt = payment.attempt(number).ok_or(Refusal::NoSuchStep)?;
                 let answer = CompactString::default();
                 if !attempt.status.is_live() {
-                    return Ok(Event::PaymentLooked { order: id, attempt: number, answer });
+                    // Said twice, it would end the look that the first time asked for.
+                    let parked = attempt.step.as_ref().is_some_and(|open| open.parked);
+                    let looked = Event::PaymentLooked { order: id, attempt: number, answer };
+                    return if parked { Ok(looked) } else { Err(Refusal::WrongStep) };
                 }
                 let look_at = attempt.authorised.then(|| saga::late_look(now, attempt.expires_at));
                 Ok(Event::PaymentEnded { order: id, attempt: number, why: Why::GivenUp, answer, look_at })

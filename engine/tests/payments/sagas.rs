@@ -170,6 +170,9 @@ fn what_was_given_up_is_looked_for_and_goes_back() {
     assert_eq!(shop.stock(), (5, 0, 0));
     let late = shop.step(FIRST);
     assert!(late.due_at >= late.work.expires_at.plus_millis(GRACE_MILLIS));
+    for again in [Act::Compensate, Act::ResolveNotPaid] {
+        assert_eq!(shop.operate(FIRST, again), "no: this cannot be done about this step", "the look goes on");
+    }
     assert_eq!(shop.answered(FIRST, paid(200, 0)), "CapturedLate = cancelled");
     let refund = StepRef::Refund(1);
     assert_eq!(shop.steps(), [(refund, Call::LOOK)]);

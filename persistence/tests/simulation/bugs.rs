@@ -4,7 +4,10 @@
 
 use crate::node::Owner;
 use serde_json::Value;
-use son7shop_engine::{Command, Event, Lines, OrderId, Outcome, PartitionImage, Record};
+use son7shop_engine::payment::{Answered, Why};
+use son7shop_engine::{
+    Call, Command, Event, Lines, OrderId, Outcome, PartitionImage, Record, Report, Step, StepRef, Won,
+};
 
 /// A planted mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +18,38 @@ pub(crate) enum Bug {
     AckBeforeSync,
     /// A restarted owner knows its orders but not the keys they came under.
     ForgetKeyAfterRestart,
+    /// An approve without an answer is sent again at once, and its refusal believed.
+    RetriesApprove,
+    /// Whoever comes to the address for quitting ends the attempt, without a question to the gateway.
+    ReleasesOnCallback,
+    /// A refund without an answer is sent again, with what is left now.
+    RefundsTwice,
+}
+
+/// What a participant with this mistake tells home instead.
+pub(crate) fn mistaken(bug: Bug, step: &Step, made: Call, answered: &Answered) -> Option<Report> {
+    let Answered::Unknown(answer) = answered else { return None };
+    let again = |call| Some(Report::Tried { answer: answer.clone(), next: Some((call, 0)) });
+    match (bug, made) {
+        (Bug::RetriesApprove, Call::Capture) if step.tries == 0 => again(Call::Capture),
+        (Bug::RetriesApprove, Call::Capture) => Some(Report::NotPaid { why: Why::Declined, answer: answer.clone() }),
+        (Bug::RefundsTwice, Call::GiveBack) => {
+            let (amount, before) = step.work.refund.as_ref()?.sized?;
+            let left = before.0 - amount.0;
+            let sized = Report::Sized { amount, before: Won(left) };
+            if left >= amount.0 && step.tries == 0 { Some(sized) } else { None }
+        }
+        _ => None,
+    }
+}
+
+/// What an owner with the mistake does about a return without a proof.
+pub(crate) fn believed(owner: &Owner, command: &Command) -> Option<Command> {
+    let Command::ReportReturn { order, attempt, proof: None, .. } = command else { return None };
+    let step = StepRef::Attempt(*attempt);
+    let open = owner.partition.step_view(*order, step)?;
+    let report = Report::NotPaid { why: Why::Quit, answer: "quit".into() };
+    Some(Command::Report { order: *order, step, seen: open.lsn, report })
 }
 
 /// Gives the units of a repeated release back once more.

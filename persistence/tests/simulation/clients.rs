@@ -6,9 +6,10 @@ use crate::oracle::{Checked, broken};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
+use son7shop_engine::payment::{Nonce, PaymentMethod};
 use son7shop_engine::{
-    Answer, Basket, Command, CustomerId, LineRequest, OrderId, OrderStatus, Outcome, PartitionId, PlaceOrder,
-    RequestKey, Requester, SaleTerms, Sku, Time, Won, partition_of,
+    Answer, Basket, Command, CustomerId, LineRequest, OrderId, OrderStatus, OrderView, Outcome, PartitionId,
+    PlaceOrder, RefundRequest, RequestKey, Requester, SaleTerms, Sku, Time, Won, partition_of,
 };
 use std::collections::BTreeMap;
 
@@ -27,6 +28,20 @@ pub(crate) struct Intent {
     first_sent: i64,
     /// The order that the key led to, once that was promised.
     order: Option<OrderId>,
+    /// The attempt or refund that it led to.
+    number: Option<u32>,
+}
+
+/// How people are in one history.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ways {
+    /// How long an order's units are set aside, in milliseconds.
+    pub(crate) hold: (i64, i64),
+    /// Of a hundred wishes, how many are about orders, about paying, and about refunds; the rest is about
+    /// products.
+    pub(crate) orders: u32,
+    pub(crate) paying: u32,
+    pub(crate) refunds: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -38,11 +53,15 @@ enum Want {
     Adjust { sku: Sku, delta: i64 },
     Sale { sku: Sku, terms: SaleTerms },
     Unsale { sku: Sku },
+    Pay { order: OrderId, by: Requester },
+    Refund { order: OrderId, amount: Option<Won>, lines: Vec<LineRequest>, restock: bool },
+    Show { order: OrderId },
 }
 
 /// Everybody outside.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Clients {
+    ways: Ways,
     intents: Vec<Intent>,
     pub(crate) partitions: u16,
     /// What an order's customer was told last.
@@ -62,8 +81,8 @@ fn customer(at: u32) -> CustomerId {
 }
 
 impl Clients {
-    pub(crate) fn new(partitions: u16) -> Self {
-        Self { partitions, ..Self::default() }
+    pub(crate) fn new(partitions: u16, ways: Ways) -> Self {
+        Self { ways, intents: Vec::new(), partitions, promises: BTreeMap::new() }
     }
 
     /// The next thing that is sent: something new, or something again.
@@ -85,19 +104,23 @@ impl Clients {
         let intent = &self.intents[at];
         // Whoever takes in a request draws a new id for it; the key decides which order it is.
         let id = OrderId::new(Time(now), rng.random(), intent.to);
-        (at, intent.to, Ask::Decide(intent.command(id)))
+        (at, intent.to, intent.ask(id, Nonce(rng.random())))
     }
 
     fn intend(&mut self, rng: &mut SmallRng, now: i64, want: Want) -> usize {
         let to = match &want {
             Want::Order { basket, .. } => basket.home,
-            Want::Cancel { order, .. } | Want::Confirm { order } => order.home(),
+            Want::Cancel { order, .. }
+            | Want::Confirm { order }
+            | Want::Pay { order, .. }
+            | Want::Refund { order, .. }
+            | Want::Show { order } => order.home(),
             Want::Create { sku, .. } | Want::Adjust { sku, .. } | Want::Sale { sku, .. } | Want::Unsale { sku } => {
                 partition_of(sku, self.partitions)
             }
         };
         let key = RequestKey { key: rng.random(), request: rng.random() };
-        self.intents.push(Intent { want, to, key, first_sent: now, order: None });
+        self.intents.push(Intent { want, to, key, first_sent: now, order: None, number: None });
         self.intents.len() - 1
     }
 
@@ -108,14 +131,25 @@ impl Clients {
             let units = rng.random_range(0..120);
             let at = self.intend(rng, now, Want::Create { sku, units });
             let intent = &self.intents[at];
-            out.push((at, intent.to, Ask::Decide(intent.command(OrderId::new(Time(now), 0, intent.to)))));
+            out.push((at, intent.to, intent.ask(OrderId::new(Time(now), 0, intent.to), Nonce([0; 16]))));
         }
         out
     }
 
     fn want(&self, rng: &mut SmallRng, now: i64) -> Want {
+        let Ways { orders, paying, refunds, .. } = self.ways;
+        let about = rng.random_range(0..100);
+        if about < orders {
+            return self.order(rng);
+        }
+        if about < orders + paying {
+            return self.paid(rng).unwrap_or_else(|| self.order(rng));
+        }
+        if about < orders + paying + refunds {
+            return self.refund(rng).unwrap_or_else(|| self.order(rng));
+        }
         let sku = sku(rng.random_range(0..SKUS));
-        match rng.random_range(0..100) {
+        match rng.random_range(0..30) {
             0..2 => Want::Create { sku, units: rng.random_range(0..120) },
             2..10 => Want::Adjust { sku, delta: rng.random_range(-15..60) },
             10..14 => Want::Unsale { sku },
@@ -129,8 +163,7 @@ impl Clients {
                 };
                 Want::Sale { sku, terms }
             }
-            16..40 => self.end(rng).unwrap_or_else(|| self.order(rng)),
-            _ => self.order(rng),
+            _ => self.end(rng).unwrap_or_else(|| self.order(rng)),
         }
     }
 
@@ -140,20 +173,21 @@ impl Clients {
             .collect();
         let basket = Basket::new(lines, self.partitions).expect("at least one line");
         let customer = customer(rng.random_range(0..CUSTOMERS));
-        Want::Order { customer, basket, hold_millis: rng.random_range(100..5000) }
+        Want::Order { customer, basket, hold_millis: rng.random_range(self.ways.hold.0..self.ways.hold.1) }
     }
 
-    /// An end for some order that its customer knows of.
+    /// The orders that their customers know of, the oldest first.
+    fn known(&self) -> Vec<(OrderId, &CustomerId, &Basket)> {
+        let known = self.intents.iter().filter_map(|intent| match &intent.want {
+            Want::Order { customer, basket, .. } => Some((intent.order?, customer, basket)),
+            _ => None,
+        });
+        known.collect()
+    }
+
+    /// An end for some order.
     fn end(&self, rng: &mut SmallRng) -> Option<Want> {
-        let orders: Vec<(OrderId, &CustomerId)> = self
-            .intents
-            .iter()
-            .filter_map(|intent| match &intent.want {
-                Want::Order { customer, .. } => Some((intent.order?, customer)),
-                _ => None,
-            })
-            .collect();
-        let (order, owner) = *orders.choose(rng)?;
+        let (order, owner, _) = *self.known().choose(rng)?;
         Some(match rng.random_range(0..10) {
             0..4 => Want::Confirm { order },
             4 => Want::Cancel { order, by: Requester::Admin },
@@ -162,12 +196,79 @@ impl Clients {
         })
     }
 
+    /// Paying one of the newest orders, or asking how it stands.
+    fn paid(&self, rng: &mut SmallRng) -> Option<Want> {
+        let known = self.known();
+        let newest = &known[known.len().saturating_sub(8)..];
+        // Mostly one that nobody has begun to pay.
+        let asked = |id: OrderId| {
+            self.intents.iter().rev().any(|intent| matches!(intent.want, Want::Pay { order, .. } if order == id))
+        };
+        let new: Vec<_> = newest.iter().filter(|(order, ..)| !asked(*order)).collect();
+        let (order, owner, _) = match new.choose(rng) {
+            Some(new) if rng.random_ratio(3, 4) => **new,
+            _ => *newest.choose(rng)?,
+        };
+        Some(match rng.random_range(0..20) {
+            0..12 => Want::Pay { order, by: Requester::Customer(owner.clone()) },
+            12 => Want::Pay { order, by: Requester::Customer(customer(rng.random_range(0..CUSTOMERS))) },
+            13 => Want::Cancel { order, by: Requester::Customer(owner.clone()) },
+            _ => Want::Show { order },
+        })
+    }
+
+    /// Money back, of an order that is paid as far as anybody knows: all, some, too much, or what units cost.
+    fn refund(&self, rng: &mut SmallRng) -> Option<Want> {
+        let paid = |order: &OrderId| self.promises.get(order) == Some(&OrderStatus::Confirmed);
+        let known = self.known();
+        let known: Vec<_> = known.iter().filter(|(order, ..)| paid(order)).collect();
+        let (order, _, basket) = **known[known.len().saturating_sub(8)..].choose(rng)?;
+        let (mut amount, mut lines) = (None, Vec::new());
+        match rng.random_range(0..10) {
+            0..3 => {}
+            3..6 => amount = Some(Won(rng.random_range(1..150))),
+            6 => amount = Some(Won(rng.random_range(0..5_000))),
+            _ => {
+                let bought = basket.lines.iter().chain(basket.parts.iter().flat_map(|part| &part.lines));
+                let bought: Vec<&LineRequest> = bought.collect();
+                let line = bought.choose(rng)?;
+                lines.push(LineRequest { sku: line.sku.clone(), quantity: rng.random_range(1..line.quantity + 2) });
+            }
+        }
+        Some(Want::Refund { order, amount, lines, restock: rng.random_ratio(2, 3) })
+    }
+
     /// Takes in an answer to the intent `at`.
     pub(crate) fn hear(&mut self, at: usize, told: &Told) -> Checked {
-        let Told::Decided(Outcome::Accepted(Answer::Order(view)) | Outcome::Repeated(Answer::Order(view))) = told
-        else {
-            return Ok(());
-        };
+        match told {
+            Told::Decided(Outcome::Accepted(Answer::Order(view)) | Outcome::Repeated(Answer::Order(view))) => {
+                self.shown(at, view)
+            }
+            Told::Shown(Some(view)) => self.shown(at, view),
+            Told::Decided(Outcome::Accepted(Answer::Number(number)) | Outcome::Repeated(Answer::Number(number))) => {
+                let intent = &mut self.intents[at];
+                let known = *intent.number.get_or_insert(*number);
+                if known != *number {
+                    return Err(broken("exactly once", format!("one key led to {known} and to {number}: {intent:?}")));
+                }
+                self.is_theirs(at)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody pays for somebody else's order.
+    fn is_theirs(&self, at: usize) -> Checked {
+        let Want::Pay { order, by } = &self.intents[at].want else { return Ok(()) };
+        match self.known().into_iter().find(|(known, ..)| known == order) {
+            Some((_, owner, _)) if !by.may_see(owner) => {
+                Err(broken("exactly once", format!("{by:?} pays for order {order} of {owner}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn shown(&mut self, at: usize, view: &OrderView) -> Checked {
         if view.status == OrderStatus::Opening {
             return Ok(());
         }
@@ -183,7 +284,7 @@ impl Clients {
         }
         let promise = self.promises.entry(view.id).or_insert(view.status);
         // An answer may be late: what ended stays ended.
-        if promise.holds_units() {
+        if promise.holds_units() || view.status == OrderStatus::Refunded {
             *promise = view.status;
         }
         Ok(())
@@ -191,8 +292,16 @@ impl Clients {
 }
 
 impl Intent {
-    fn command(&self, id: OrderId) -> Command {
+    /// What is sent: `id` and `nonce` are drawn each time, the key decides which of them count.
+    fn ask(&self, id: OrderId, nonce: Nonce) -> Ask {
         match &self.want {
+            Want::Show { order } => Ask::Show(*order),
+            want => Ask::Decide(self.command(want, id, nonce)),
+        }
+    }
+
+    fn command(&self, want: &Want, id: OrderId, nonce: Nonce) -> Command {
+        match want {
             Want::Order { customer, basket, hold_millis } => Command::PlaceOrder(PlaceOrder {
                 id,
                 customer: customer.clone(),
@@ -215,6 +324,17 @@ impl Intent {
             }
             Want::Sale { sku, terms } => Command::SetSale { sku: sku.clone(), terms: *terms },
             Want::Unsale { sku } => Command::DeleteSale { sku: sku.clone() },
+            Want::Pay { order, by } => {
+                let (by, method, key) = (by.clone(), PaymentMethod::KakaoPay, self.key);
+                Command::StartPayment { order: *order, by, method, key, nonce }
+            }
+            Want::Refund { order, amount, lines, restock } => {
+                let lines = lines.iter().cloned().collect();
+                let (key, amount, restock, reason) = (self.key, *amount, *restock, "broken".into());
+                let refund = Box::new(RefundRequest { key, amount, lines, restock, reason });
+                Command::RequestRefund { order: *order, refund }
+            }
+            Want::Show { .. } => Command::Tick,
         }
     }
 }

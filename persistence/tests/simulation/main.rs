@@ -12,19 +12,32 @@
 
 #![allow(clippy::expect_used, missing_docs, reason = "a test says what went wrong by panicking")]
 
+mod books;
 mod bugs;
 mod clients;
+mod counts;
 mod ending;
+mod faults;
+mod gateway;
+mod many;
 mod node;
+mod operators;
 mod oracle;
+mod pairs;
 mod participant;
+mod payers;
+mod paying;
+mod queue;
+mod resting;
+mod shoppers;
 mod world;
 
 use bugs::Bug;
-use world::{Counts, World};
+use counts::Counts;
+use world::World;
 
 /// Histories in a plain run of the tests.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 1000;
 /// Within so many histories each planted bug is found.
 const SEEDS_TO_FIND: u64 = 200;
 
@@ -47,7 +60,8 @@ fn every_history_keeps_every_promise() {
     }
     println!("{} histories: {all:?}", seeds.end - seeds.start);
     if seeds.end - seeds.start >= 100 {
-        assert!(all.is_wild(), "histories in which little happens prove little: {all:?}");
+        let few = all.too_few();
+        assert!(few.is_empty(), "histories in which little happens prove little: {few:?} in {all:?}");
     }
 }
 
@@ -55,7 +69,8 @@ fn every_history_keeps_every_promise() {
 fn found(bug: Bug, name: &str) {
     for seed in 0..SEEDS_TO_FIND {
         if let Err(broken) = World::new(seed, Some(bug)).run() {
-            println!("{bug:?}: history {seed}: {}: {}", broken.name, broken.what);
+            let what = broken.what.lines().next().unwrap_or_default();
+            println!("{bug:?}: history {seed}: {}: {what}", broken.name);
             assert_eq!(broken.name, name, "history {seed} breaks another promise: {}", broken.what);
             return;
         }
@@ -76,4 +91,19 @@ fn an_answer_before_its_sync_is_found() {
 #[test]
 fn a_key_forgotten_by_a_restart_is_found() {
     found(Bug::ForgetKeyAfterRestart, "exactly once");
+}
+
+#[test]
+fn an_approve_that_is_retried_blindly_is_found() {
+    found(Bug::RetriesApprove, "no charge without an order");
+}
+
+#[test]
+fn a_release_on_a_callback_alone_is_found() {
+    found(Bug::ReleasesOnCallback, "no charge without an order");
+}
+
+#[test]
+fn a_refund_given_twice_is_found() {
+    found(Bug::RefundsTwice, "both ledgers");
 }

@@ -3,7 +3,7 @@
 
 use crate::bugs::{self, Bug};
 use crate::oracle::{Broken, Checked, Oracle, broken};
-use son7shop_engine::{Command, Lsn, OrderId, Outcome, Partition, PartitionId, Record, Time, invariants};
+use son7shop_engine::{Command, Lsn, OrderId, OrderView, Outcome, Partition, PartitionId, Record, Time, invariants};
 use son7shop_persistence::journal::{
     Committed, Journal, JournalError, OpenHints, PartitionFolder, Position, Reader, Recovered,
 };
@@ -15,6 +15,10 @@ pub(crate) enum Sender {
     Client(usize),
     /// A stock participant's work on an event, for one of the things it asked.
     Participant { home: PartitionId, event: Lsn, ask: usize },
+    /// A payment, deadline or refund participant, by its place, for one of its works.
+    Payer { place: usize, work: u64 },
+    /// Whoever came back with what no page of that attempt gave them.
+    Forger,
     /// Nobody.
     Nobody,
 }
@@ -24,6 +28,7 @@ pub(crate) enum Sender {
 pub(crate) enum Ask {
     Decide(Command),
     IsOpening(OrderId),
+    Show(OrderId),
 }
 
 /// What an owner says.
@@ -31,6 +36,7 @@ pub(crate) enum Ask {
 pub(crate) enum Told {
     Decided(Outcome),
     Opening(bool),
+    Shown(Option<Box<OrderView>>),
 }
 
 /// An answer, ready to be heard.
@@ -86,7 +92,13 @@ impl Node {
         let Some(owner) = &mut self.owner else { return Ok(Vec::new()) };
         let told = match ask {
             Ask::IsOpening(order) => Told::Opening(owner.partition.is_opening(*order)),
+            Ask::Show(order) => Told::Shown(owner.partition.order(*order).map(Box::new)),
             Ask::Decide(command) => {
+                let believed = match self.bug {
+                    Some(Bug::ReleasesOnCallback) => bugs::believed(owner, command),
+                    _ => None,
+                };
+                let command = believed.as_ref().unwrap_or(command);
                 let first = self.written.len();
                 let (journal, written) = (&mut owner.journal, &mut self.written);
                 let outcome = owner.partition.step(clock, command, |record| {
@@ -125,6 +137,11 @@ impl Node {
         self.cut_at = Some(owner.journal.committed());
         self.owner = None;
         Vec::new()
+    }
+
+    /// The partition, where nothing in it is on its way to the disk.
+    pub(crate) fn on_disk(&self) -> Option<&Partition> {
+        self.owner.as_ref().filter(|owner| owner.journal.pending() == 0).map(|owner| &owner.partition)
     }
 
     /// What must hold after every step.

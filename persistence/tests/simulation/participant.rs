@@ -118,8 +118,10 @@ impl Participant {
     fn answered(&mut self, event: Lsn, at: usize, outcome: &Outcome) -> Result<(), Broken> {
         let Some(work) = self.work.get_mut(&event) else { return Ok(()) };
         let Some((partition, command, answered)) = work.asks.get_mut(at) else { return Ok(()) };
-        if let (Command::ConfirmPart { .. } | Command::ReleasePart { .. }, Outcome::Refused(Refusal::PartEnded)) =
-            (&*command, outcome)
+        if let (
+            Command::ConfirmPart { .. } | Command::ReleasePart { .. } | Command::RestockPart { .. },
+            Outcome::Refused(Refusal::PartEnded),
+        ) = (&*command, outcome)
         {
             let what = format!("partition {partition} ended the part of {command:?} otherwise");
             return Err(broken("all or nothing", what));

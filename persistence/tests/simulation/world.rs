@@ -2,26 +2,30 @@
 //! and what must be true whenever one looks.
 
 use crate::bugs::Bug;
-use crate::clients::Clients;
-use crate::node::{Answer, Ask, Node, Sender};
+use crate::clients::{Clients, Ways};
+use crate::counts::Counts;
+use crate::gateway::Gateway;
+use crate::node::{Answer, Ask, Node, Sender, Told};
 use crate::oracle::{Broken, Checked, broken};
 use crate::participant::Participant;
+use crate::payers::{PARTS, Payer};
+use crate::shoppers::Shoppers;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use son7shop_engine::{Command, Lsn, OrderId, OrderStatus, PartStatus, PartitionId, Time};
+use son7shop_engine::{Command, Lsn, OrderId, OrderStatus, Outcome, PartStatus, PartitionId, Refusal, Time};
+use son7shop_payments::sandbox::machine::Rule;
 use son7shop_persistence::journal::faults::{Call, MemoryStorage};
 use son7shop_persistence::journal::{
     DataFolder, FolderOptions, JournalError, MIN_SEGMENT_BYTES, PartitionFolder, removal, snapshot,
 };
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Things that happen in one history before it is brought to its end.
-const STEPS: u32 = 3_000;
+const STEPS: u32 = 3_500;
 /// No message is later than this, in milliseconds: a process does not keep one for ever.
 const LATE_MAX_MILLIS: i64 = 1_500;
-/// What ended so long ago may be forgotten; later than every message and every customer.
-const FORGET_MILLIS: i64 = 7_000;
 /// Messages under way; more are not sent.
 const NET_MAX: usize = 40;
 
@@ -32,45 +36,45 @@ pub(crate) enum Letter {
     Answer { to: Sender, answer: Answer },
 }
 
-/// How often things happened, so that a history in which nothing happens is noticed.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Counts {
-    pub(crate) events: u64,
-    pub(crate) baskets: u64,
-    pub(crate) refused: u64,
-    pub(crate) deaths: u64,
-    pub(crate) kills: u64,
-    pub(crate) crashes: u64,
-    pub(crate) failures: u64,
-    pub(crate) lost_events: u64,
-    pub(crate) snapshots: u64,
-    pub(crate) removed: u64,
-    pub(crate) forgotten: u64,
+/// How a history goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    ways: Ways,
+    /// Things that happen before it is brought to its end.
+    steps: u32,
+    /// What ended so long ago may be forgotten; later than every message, every customer and every hold.
+    forget_millis: i64,
+    /// In one of how many steps time jumps, and how far at most.
+    jumps: (u32, i64),
+    /// Whether faults of the gateway and of the storage are drawn.
+    pub(crate) wild: bool,
 }
 
-impl Counts {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.events += other.events;
-        self.baskets += other.baskets;
-        self.refused += other.refused;
-        self.deaths += other.deaths;
-        self.kills += other.kills;
-        self.crashes += other.crashes;
-        self.failures += other.failures;
-        self.lost_events += other.lost_events;
-        self.snapshots += other.snapshots;
-        self.removed += other.removed;
-        self.forgotten += other.forgotten;
-    }
-
-    /// Everything that can go wrong did, often.
-    pub(crate) fn is_wild(&self) -> bool {
-        let [many, some] = [
-            [self.events, self.baskets, self.deaths, self.kills, self.crashes, self.failures],
-            [self.lost_events, self.snapshots, self.removed, self.forgotten, self.baskets, self.refused],
-        ];
-        many.iter().all(|&count| count > 100) && some.iter().all(|&count| count > 50)
-    }
+impl Pace {
+    /// Holds of seconds, as long as messages are on their way.
+    const HURRIED: Self = Self {
+        ways: Ways { hold: (100, 6_000), orders: 42, paying: 28, refunds: 10 },
+        steps: STEPS,
+        forget_millis: 7_000,
+        jumps: (250, 12_000),
+        wild: true,
+    };
+    /// Holds of minutes, as the gateway's.
+    const LEISURELY: Self = Self {
+        ways: Ways { hold: (20_000, 1_200_000), orders: 25, paying: 42, refunds: 20 },
+        steps: STEPS,
+        forget_millis: 1_300_000,
+        jumps: (60, 30_000),
+        wild: true,
+    };
+    /// Few things, most of them about paying.
+    const BRIEF: Self = Self {
+        ways: Ways { hold: (120_000, 600_000), orders: 25, paying: 47, refunds: 26 },
+        steps: 500,
+        forget_millis: 1_300_000,
+        jumps: (60, 30_000),
+        wild: false,
+    };
 }
 
 pub(crate) struct World {
@@ -82,6 +86,18 @@ pub(crate) struct World {
     pub(crate) participants: Vec<Option<Participant>>,
     pub(crate) clients: Clients,
     pub(crate) net: Vec<(i64, Letter)>,
+    pub(crate) gateway: Gateway,
+    /// The payment, deadline and refund participants of each home, home by home.
+    pub(crate) payers: Vec<Option<Payer>>,
+    /// How many works they had in all.
+    pub(crate) works: u64,
+    pub(crate) shoppers: Shoppers,
+    /// Orders of which the gateway has told a wrong sum.
+    pub(crate) lied_about: BTreeSet<OrderId>,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) pace: Pace,
+    /// Faults that were planted at the start.
+    pub(crate) planted: usize,
     storage: MemoryStorage,
     data: Option<DataFolder>,
     segment_bytes: u64,
@@ -93,6 +109,23 @@ impl World {
     pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let partitions: u16 = [1, 2, 2, 3, 3, 4][rng.random_range(0..6)];
+        let pace = if rng.random() { Pace::HURRIED } else { Pace::LEISURELY };
+        Self::of(rng, partitions, pace, bug)
+    }
+
+    /// A short history in which the gateway does these things wrong, and no others.
+    pub(crate) fn with_faults(seed: u64, rules: &[Rule]) -> Self {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let partitions = rng.random_range(1..3);
+        let mut world = Self::of(rng, partitions, Pace::BRIEF, None);
+        world.planted = rules.len();
+        for rule in rules {
+            world.gateway.machine.add_fault(rule.clone()).expect("a fault of that place");
+        }
+        world
+    }
+
+    fn of(mut rng: SmallRng, partitions: u16, pace: Pace, bug: Option<Bug>) -> Self {
         let storage = MemoryStorage::new();
         storage.seed(rng.random());
         Self {
@@ -100,8 +133,16 @@ impl World {
             latest: 1_700_000_000_000,
             nodes: (0..partitions).map(|id| Node::new(PartitionId(id), bug)).collect(),
             participants: (0..partitions).map(|_| None).collect(),
-            clients: Clients::new(partitions),
+            clients: Clients::new(partitions, pace.ways),
             net: Vec::new(),
+            gateway: Gateway::new(rng.random()),
+            payers: (0..usize::from(partitions) * PARTS.len()).map(|_| None).collect(),
+            works: 0,
+            shoppers: Shoppers::default(),
+            lied_about: BTreeSet::new(),
+            bug,
+            pace,
+            planted: 0,
             storage,
             data: None,
             segment_bytes: rng.random_range(MIN_SEGMENT_BYTES..4 * MIN_SEGMENT_BYTES),
@@ -138,7 +179,7 @@ impl World {
         for (intent, to, ask) in self.clients.open_shop(&mut self.rng, now) {
             self.net.push((now, Letter::Ask { to, from: Sender::Client(intent), ask }));
         }
-        for _ in 0..STEPS {
+        for _ in 0..self.pace.steps {
             self.step()?;
             self.check_baskets()?;
         }
@@ -154,47 +195,59 @@ impl World {
         self.advance();
         let at = self.pick();
         match self.rng.random_range(0..1000) {
-            0..120 => {
+            0..90 => {
                 let (intent, to, ask) = self.clients.send(&mut self.rng, self.latest);
                 self.post(Letter::Ask { to, from: Sender::Client(intent), ask });
-                Ok(())
             }
-            120..600 => self.deliver(),
-            600..730 => {
+            90..440 => return self.deliver(),
+            440..550 => {
                 self.flush(at);
-                Ok(())
+                // Whoever waited to read what is on disk.
+                self.pay(at);
             }
-            730..870 => self.participate(at),
-            870..890 => self.ask(at, Sender::Nobody, &Ask::Decide(Command::Tick)),
-            890..950 => self.maintain(at),
-            950..955 => {
-                self.trouble();
-                Ok(())
+            550..600 => return self.participate(at),
+            600..670 => self.pay(at),
+            670..750 => return self.arrive(),
+            750..820 => self.answer(),
+            820..865 => self.shop(at),
+            865..889 => self.visit(),
+            889..894 => {
+                self.operate(at)?;
             }
-            955..959 => {
-                self.die(at);
-                Ok(())
-            }
-            959 => {
+            894..896 if self.pace.wild => self.plant(),
+            896..900 => return self.ask(at, Sender::Nobody, &Ask::Decide(Command::Tick)),
+            900..930 => return self.maintain(at),
+            930..932 if self.pace.wild => self.trouble(),
+            932..934 => self.die(at),
+            934 => {
                 let power = self.rng.random();
                 self.end_process(power);
-                Ok(())
             }
-            _ => self.recover_one(),
+            _ => return self.recover_one(),
         }
+        Ok(())
     }
 
     /// Time goes on, in steps, now and then in a jump, now and then backwards.
     fn advance(&mut self) {
+        let (one_of, far) = self.pace.jumps;
         self.clock += match self.rng.random_range(0..1200) {
-            0 => self.rng.random_range(1_000..12_000),
+            _ if self.rng.random_ratio(1, one_of) => {
+                let by = self.rng.random_range(200..far);
+                // Mostly everything was quiet meanwhile: what is under way was sent just now.
+                if self.rng.random_ratio(3, 4) {
+                    self.net.iter_mut().for_each(|(sent, _)| *sent += by);
+                    self.gateway.sent_later(by);
+                }
+                by
+            }
             1..4 => -self.rng.random_range(1..500),
             _ => self.rng.random_range(0..6),
         };
         self.latest = self.latest.max(self.clock);
     }
 
-    fn post(&mut self, letter: Letter) {
+    pub(crate) fn post(&mut self, letter: Letter) {
         if self.net.len() >= NET_MAX && !self.calm {
             return;
         }
@@ -224,6 +277,16 @@ impl World {
                     None => Ok(()),
                 }
             }
+            Letter::Answer { to: Sender::Payer { place, work }, answer } => {
+                match (&mut self.payers[place], &answer.told) {
+                    (Some(payer), Told::Decided(outcome)) => payer.hear(work, outcome),
+                    _ => Ok(()),
+                }
+            }
+            Letter::Answer { to: Sender::Forger, answer } => match &answer.told {
+                Told::Decided(Outcome::Refused(Refusal::UnknownOrder { .. })) => Ok(()),
+                told => Err(broken("forged returns", format!("somebody else's nonce led to {told:?}"))),
+            },
             Letter::Answer { to: Sender::Nobody, .. } => Ok(()),
         }
     }
@@ -266,7 +329,7 @@ impl World {
             participant.give_up_waiting(self.rng.random_range(0..4));
         }
         for (to, from, ask) in participant.asks() {
-            if self.calm || self.rng.random_ratio(1, 2) {
+            if self.calm || self.rng.random_ratio(1, 3) {
                 self.post(Letter::Ask { to, from, ask });
             }
         }
@@ -305,7 +368,7 @@ impl World {
                 }
             }
             _ => {
-                let (stored, ended_by) = (self.kept(at), Time(self.latest - FORGET_MILLIS));
+                let (stored, ended_by) = (self.kept(at), Time(self.latest - self.pace.forget_millis));
                 let before = self.nodes[at].oracle.forgotten.len();
                 self.ask(at, Sender::Nobody, &Ask::Decide(Command::Forget { stored, ended_by }))?;
                 self.counts.forgotten += (self.nodes[at].oracle.forgotten.len() - before) as u64;
@@ -351,6 +414,7 @@ impl World {
             node.cut_at = None;
         }
         self.participants.iter_mut().for_each(|participant| *participant = None);
+        (0..self.payers.len()).for_each(|place| self.forget_payer(place));
         self.net.clear();
         self.data = None;
         if power {
@@ -402,8 +466,9 @@ impl World {
         for (order, told) in self.clients.promises.iter().filter(|(order, _)| order.home() == node.id) {
             let status = node.oracle.orders.get(order).map(|known| known.status);
             let kept = match (told, status) {
-                (_, None) => node.oracle.forgotten.contains(order),
-                (OrderStatus::Held, Some(_)) => true,
+                (_, None) => node.oracle.forgotten.contains_key(order),
+                (told, Some(_)) if told.holds_units() => true,
+                (OrderStatus::Confirmed, Some(OrderStatus::Refunded)) => true,
                 (told, Some(status)) => *told == status,
             };
             if !kept {
