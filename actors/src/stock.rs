@@ -245,6 +245,8 @@ async fn until_answered_by(gate: &Gate, command: &Command) -> Option<Outcome> {
     let mut pause = RETRY_MIN;
     loop {
         match calls::decide(gate, command.clone()).await {
+            // What comes before it is still on its way, from an earlier event of the same home.
+            Ok(Outcome::Refused(Refusal::StillRunning)) => {}
             Ok(outcome) => return Some(outcome),
             Err(ShopError::Refused(refusal)) => return Some(Outcome::Refused(refusal)),
             Err(ShopError::JournalFull { .. }) => return None,

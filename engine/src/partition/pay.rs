@@ -241,8 +241,11 @@ impl Partition {
         if self.restocked.contains(&(id, refund)) {
             return Ok(outcome(now, None));
         }
-        if self.parts.get(&id).is_some_and(|part| part.status != PartStatus::Confirmed) {
-            return Err(Refusal::PartEnded);
+        match self.parts.get(&id).map(|part| part.status) {
+            // Home has confirmed it, and its word is still on its way: two events' asks overtake each other.
+            Some(PartStatus::Held) => return Err(Refusal::StillRunning),
+            Some(PartStatus::Released) => return Err(Refusal::PartEnded),
+            Some(PartStatus::Confirmed) | None => {}
         }
         let here = lines.iter().filter(|line| self.find(&line.sku).is_some()).cloned().collect();
         Ok(outcome(now, Some(Event::PartRestocked { order: id, refund, lines: here })))

@@ -158,7 +158,11 @@ fn a_part_elsewhere_is_restocked_once() {
     let asked = |event: &Event| basket::asks(event).into_iter().map(|(_, command)| command);
     let commands: Vec<Command> = shop.records.iter().flat_map(|record| asked(&record.event)).collect();
     assert_eq!(commands.len(), 3, "{commands:?}");
-    for command in &commands {
+    let [hold, confirm, restock] = &commands[..] else { panic!("{commands:?}") };
+    assert!(matches!(ask(hold), Outcome::Accepted(_)));
+    // The asks of two events overtake each other: it is asked for again, and not lost.
+    assert_eq!(ask(restock), Outcome::Refused(Refusal::StillRunning));
+    for command in [confirm, restock] {
         assert!(matches!(ask(command), Outcome::Accepted(_)), "{command:?}");
     }
     for command in &commands[1..] {
