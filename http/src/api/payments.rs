@@ -95,7 +95,8 @@ pub(super) async fn came_back((handle, word, query): (String, String, String), c
 
 /// Gives money back: all that is left, the price of some lines, or a sum.
 ///
-/// One refund of an order at a time (409 `refund_under_way`). The answer comes when it is on disk; the
+/// However long ago it was paid; what the order's home has forgotten, the database tells it. One refund of an order at a
+/// time (409 `refund_under_way`). The answer comes when it is on disk; the
 /// gateway is asked until the money went back, and the order shows it.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/refunds", tag = "payments", operation_id = "request_refund",
