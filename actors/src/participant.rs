@@ -336,5 +336,5 @@ fn millis_until(now: Time, due: Time) -> Duration {
 }
 
 #[cfg(test)]
-#[path = "participant_tests.rs"]
+#[path = "paying_tests.rs"]
 mod tests;

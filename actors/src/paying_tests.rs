@@ -1,12 +1,14 @@
-//! Participants that die as a whole while the gateway works for them.
+//! Participants that die as a whole while the gateway works for them, and orders that their home has forgotten.
 
 use super::Ask;
-use crate::{NewProduct, Payments, ReturnHandle, Settings, Shop};
+use crate::{NewProduct, Payments, ReturnHandle, Settings, Shop, ShopError, calls, verify};
 use ractor::ActorCell;
 use son7shop_engine::payment::{
-    Answered, Begun, Captured, GatewayRef, Pages, PaymentMethod, Proof, Standing, Why, cut,
+    Answered, Begun, Captured, GatewayRef, GivenBack, Pages, PaymentMethod, Proof, Standing, Why,
 };
-use son7shop_engine::{CustomerId, LineRequest, OrderId, OrderStatus, RequestKey, Requester, Sku, Time, Won};
+use son7shop_engine::{
+    Command, CustomerId, LineRequest, Lines, OrderId, OrderStatus, Refusal, RequestKey, Requester, Sku, Time, Won,
+};
 use son7shop_payments::gateway::{
     BadReturn, BeginRequest, Call, Caps, CaptureRequest, Expected, LookUpRequest, PaymentGateway, RefundRequest,
     Return, ReturnedTo,
@@ -95,8 +97,9 @@ impl PaymentGateway for Hanging {
         Box::pin(async move { Answered::Stands(standing) })
     }
 
-    fn refund<'a>(&'a self, _: &'a RefundRequest) -> Call<'a> {
-        Box::pin(async { Answered::Unknown(cut("not here")) })
+    fn refund<'a>(&'a self, request: &'a RefundRequest) -> Call<'a> {
+        let back = GivenBack { amount: request.amount, receipt: "R1".into() };
+        Box::pin(async move { Answered::GaveBack(back) })
     }
 
     fn caps(&self) -> Caps {
@@ -110,17 +113,24 @@ impl PaymentGateway for Hanging {
     }
 }
 
-async fn open(gateway: &Arc<Hanging>, folder: &tempfile::TempDir) -> Shop {
+fn settings(gateway: &Arc<Hanging>, folder: &tempfile::TempDir) -> Settings {
     let payments = Payments::new("http://shop").with(PaymentMethod::KakaoPay, Arc::clone(gateway) as _);
-    let settings = Settings {
+    Settings {
         data_dir: PathBuf::from("/shop"),
         database_url: format!("sqlite:{}", folder.path().join("shop.sqlite").display()),
         partitions: Some(1),
         segment_bytes: 1 << 20,
         payments,
         ..Settings::default()
-    };
-    let shop = Shop::open(settings, Arc::new(MemoryStorage::new())).await.unwrap();
+    }
+}
+
+async fn open(gateway: &Arc<Hanging>, folder: &tempfile::TempDir) -> Shop {
+    open_on(MemoryStorage::new(), gateway, folder).await
+}
+
+async fn open_on(storage: MemoryStorage, gateway: &Arc<Hanging>, folder: &tempfile::TempDir) -> Shop {
+    let shop = Shop::open(settings(gateway, folder), Arc::new(storage)).await.unwrap();
     let sku = Sku::parse("air").unwrap();
     let product = NewProduct { sku, name: "Air".into(), price: PRICE, on_hand: 10, key: None };
     shop.create_product(product).await.unwrap();
@@ -200,4 +210,54 @@ async fn a_capture_that_died_before_the_money_was_taken_takes_none() {
     gateway.goes_on.add_permits(1);
     confirmed(&shop, order).await;
     shop.close(WAIT).await;
+}
+
+/// Has the order's home forget all that has ended, as it would a day later.
+async fn forget(shop: &Shop) {
+    let gate = &shop.inner.gates[0];
+    let all = gate.committed().position.lsn;
+    let stored = async {
+        while gate.stored() < all {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, stored).await.expect("the database follows");
+    calls::decide(gate, Command::Forget { stored: all, ended_by: Time(i64::MAX) }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_of_an_order_that_its_home_forgot_is_given_back() {
+    let (gateway, folder) = (Arc::new(Hanging::new(false)), tempfile::tempdir().unwrap());
+    gateway.goes_on.add_permits(1);
+    let storage = MemoryStorage::new();
+    let shop = open_on(storage.clone(), &gateway, &folder).await;
+    let order = come_back(&shop, &gateway, 1).await;
+    confirmed(&shop, order).await;
+    let refund = |n: u8, amount| son7shop_engine::RefundRequest {
+        key: RequestKey { key: [200 + n; 16], request: [n; 16] },
+        amount,
+        lines: Lines::new(),
+        restock: amount.is_none(),
+        reason: "broken".into(),
+    };
+    for (n, amount, then) in [(1, Some(Won(300)), OrderStatus::Confirmed), (2, None, OrderStatus::Refunded)] {
+        forget(&shop).await;
+        assert_eq!(shop.timeline(order, Requester::Admin).await, Err(Refusal::UnknownOrder { order }.into()));
+        let mut changes = shop.watch_order(order).await.unwrap();
+        let done = shop.request_refund(order, refund(n, amount)).await.unwrap();
+        assert_eq!((done.value.1, done.repeated), (n.into(), false));
+        let given_back = changes.wait_for(|view| {
+            let payment = view.as_ref().and_then(|view| view.payment.as_ref());
+            payment.is_some_and(|paid| paid.refunds[usize::from(n) - 1].status == son7shop_engine::RefundStatus::Done)
+        });
+        tokio::time::timeout(WAIT, given_back).await.unwrap().unwrap();
+        assert_eq!(shop.order(order, Requester::Admin).await.unwrap().status, then);
+    }
+    forget(&shop).await;
+    let refused = ShopError::Refused(Refusal::WrongState { status: OrderStatus::Refunded });
+    assert_eq!(shop.request_refund(order, refund(3, Some(Won(1)))).await, Err(refused));
+    assert_eq!(shop.product(Sku::parse("air").unwrap()).await.unwrap().stock.sold, 0);
+    shop.close(WAIT).await;
+    let found = verify(&settings(&gateway, &folder), Arc::new(storage), false).await.unwrap();
+    assert_eq!((found.orders, found.differences), (1, Vec::<String>::new()));
 }
