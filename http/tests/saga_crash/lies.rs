@@ -149,6 +149,45 @@ fn what_the_gateway_does_not_answer_is_no_match() {
     cannot_say(shop, "3 not answered");
 }
 
+/// The gateway took the money, the shop was killed before it heard of it, and will ask.
+#[test]
+fn what_is_under_way_is_no_difference() {
+    let mut place = Place::new(2);
+    let sandbox = Sandbox::start(&place, 4);
+    sandbox.pays(&mut place);
+    let program = place.start();
+    let address = program.address();
+    let mut admin = Caller::new(address, &place.shop.admin_token().unwrap());
+    let mut kim = Caller::new(address, &place.shop.customer_tokens("kim", 1).unwrap()[0]);
+    admin.product("apple", 1000, 100);
+    let id = ordered(&mut kim, "one");
+    let back = pressed(&mut kim, &id);
+    sandbox.fault_of(&id, "approve", &json!({ "kind": "drop_after_commit" }));
+    sandbox.fault_of(&id, "order", &json!({ "kind": "http_500" }));
+    // The browser waits for the outcome, and is cut off.
+    let waits = std::thread::spawn(move || Caller::new(address, "").get(&crate::sandbox::place_of(&back).1).is_err());
+    let retrying = "/v1/operations/sagas?state=retrying";
+    until("a question that fails", || {
+        admin.get(retrying).unwrap().json().unwrap()["steps"].as_array().is_some_and(|steps| !steps.is_empty())
+    });
+    program.kill().unwrap();
+    waits.join().unwrap();
+    sandbox.clear_faults();
+    // What write-behind had not carried yet is told, too: a start carries it, and asks the gateway.
+    sandbox.fault_of(&id, "order", &json!({ "kind": "http_500" }));
+    let program = place.start();
+    let mut admin = Caller::new(program.address(), &place.shop.admin_token().unwrap());
+    until("another question", || {
+        let steps = admin.get(retrying).unwrap().json().unwrap()["steps"].clone();
+        steps.as_array().is_some_and(|steps| !steps.is_empty())
+    });
+    crate::support::stop(program);
+    sandbox.clear_faults();
+    let (code, said) = verify(&place.shop);
+    assert!(code == Some(0) && said.contains("1 payment asked for at the gateway, 1 of them under way"), "{said}");
+    sandbox.stop();
+}
+
 /// An edit of the database, and the words in which the difference is told; `?1` is the order's id.
 const EDITS: [(&str, &str); 16] = [
     ("UPDATE orders SET status = 'cancelled' WHERE id = ?1", "status: journal Confirmed, database Cancelled"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The pause when there is nothing to do.
 const IDLE: Duration = Duration::from_millis(50);
 /// The pause between an operator's acts.
-const WATCHES: Duration = Duration::from_secs(1);
+const WATCHES: Duration = Duration::from_millis(300);
 /// Refusals that a refund may meet.
 const REFUSALS: [&str; 5] =
     ["refund_under_way", "nothing_to_refund", "refund_out_of_range", "units_out_of_range", "wrong_state"];
