@@ -9,7 +9,7 @@
 use crate::{Payments, clock};
 use futures_util::StreamExt as _;
 use son7shop_engine::payment::{Answered, Standing};
-use son7shop_engine::{AttemptStatus, AttemptView, OrderView, RefundStatus, Won};
+use son7shop_engine::{AttemptView, Call, OrderView, Partition, RefundStatus, StepRef, StepState, Won};
 use son7shop_payments::gateway::LookUpRequest;
 
 /// Payments that are asked for side by side.
@@ -22,13 +22,21 @@ const TRIES: usize = 3;
 pub(crate) struct Ask {
     order: OrderView,
     attempt: AttemptView,
+    /// Whether the shop is to ask for it, or to take the money, by a step that goes on by itself.
+    looks: bool,
 }
 
-/// The payments of `order` that a gateway knows.
-pub(crate) fn asks_of(order: &OrderView) -> impl Iterator<Item = Ask> {
+/// The payments of `order` that a gateway knows; `home` is its partition, where the journal has the order.
+pub(crate) fn asks_of(order: &OrderView, home: Option<&Partition>) -> impl Iterator<Item = Ask> {
     let attempts = order.payment.as_deref().map_or(&[][..], |payment| &payment.attempts);
     let known = attempts.iter().filter(|attempt| attempt.reference.is_some());
-    known.map(|attempt| Ask { order: order.clone(), attempt: attempt.clone() })
+    known.map(move |attempt| {
+        let step = home.and_then(|home| home.step_view(order.id, StepRef::Attempt(attempt.number)));
+        let looks = step.is_some_and(|step| {
+            step.state != StepState::Parked && matches!(step.call, Call::Capture | Call::LookUp { .. })
+        });
+        Ask { order: order.clone(), attempt: attempt.clone(), looks }
+    })
 }
 
 /// What asking came to.
@@ -88,7 +96,7 @@ async fn answer(payments: &Payments, ask: &Ask) -> Answered {
 
 /// Where the gateway's word and the shop's books differ, unless what differs is under way.
 fn judge(ask: &Ask, answered: &Answered) -> Judged {
-    let Ask { order, attempt } = ask;
+    let Ask { order, attempt, looks } = ask;
     let ours = attempt.captured.as_ref().map(|captured| captured.amount);
     let said = match answered {
         Answered::Stands(Standing::Paid { captured, refunded }) => Some((captured.amount, *refunded)),
@@ -100,10 +108,8 @@ fn judge(ask: &Ask, answered: &Answered) -> Judged {
     };
     match (ours, said) {
         (None, None) => Judged::Same,
-        // The answer is on its way.
-        (None, Some((taken, _))) if attempt.status == AttemptStatus::Approving && taken == attempt.amount => {
-            Judged::UnderWay
-        }
+        // The answer is on its way, or will be asked for.
+        (None, Some((taken, _))) if *looks && taken == attempt.amount => Judged::UnderWay,
         (None, Some((Won(taken), Won(back)))) if taken == back => Judged::Same,
         (None, Some((Won(taken), _))) => {
             differs(ask, &format!("the gateway took {taken} won that the shop knows nothing of"))
@@ -129,11 +135,11 @@ fn may_have_gone_back(order: &OrderView, attempt: &AttemptView, back: Won) -> bo
     under_way.any(|refund| refund.amount.is_none_or(|amount| attempt.refunded.plus(amount) == Some(back)))
 }
 
-fn differs(Ask { order, attempt }: &Ask, what: &str) -> Judged {
+fn differs(Ask { order, attempt, .. }: &Ask, what: &str) -> Judged {
     Judged::Differs(format!("order {} attempt {} ({}): {what}", order.id, attempt.number, attempt.status.as_str()))
 }
 
-fn unanswered(Ask { order, attempt }: &Ask, why: &str) -> Judged {
+fn unanswered(Ask { order, attempt, .. }: &Ask, why: &str) -> Judged {
     let (id, number, status) = (order.id, attempt.number, attempt.status.as_str());
     let what = "the gateway did not say where it stands";
     Judged::Unanswered(format!("order {id} attempt {number} ({status}): {what}: {why}"))
@@ -143,7 +149,7 @@ fn unanswered(Ask { order, attempt }: &Ask, why: &str) -> Judged {
 mod tests {
     use super::*;
     use son7shop_engine::payment::{Captured, GatewayRef, PaymentMethod, Why};
-    use son7shop_engine::{CustomerId, Lines, Lsn, OrderId, OrderStatus, PaymentView, RefundView, Time};
+    use son7shop_engine::{AttemptStatus, CustomerId, Lines, Lsn, OrderId, OrderStatus, PaymentView, RefundView, Time};
 
     fn captured(amount: i64) -> Captured {
         Captured { amount: Won(amount), receipt: "A1".into(), means: "CARD".into(), at: Time(1) }
@@ -186,7 +192,7 @@ mod tests {
             payment: Some(Box::new(PaymentView { attempts: vec![attempt.clone()], refunds: vec![refund] })),
             lsn: Lsn(1),
         };
-        Ask { order, attempt }
+        Ask { order, attempt, looks: status == AttemptStatus::Approving }
     }
 
     #[test]
@@ -197,6 +203,7 @@ mod tests {
         let other = Answered::Stands(Standing::Paid { captured: captured(11), refunded: Won(0) });
         let odd = Answered::Stands(Standing::Unrecognised("ODD".into()));
         let differs = |words| ("differs", words);
+        let parked = Ask { looks: false, ..ask(AttemptStatus::Approving, None, 0, false) };
         let rows = [
             (ask(captured_status, Some(10), 0, false), paid(0), ("same", "")),
             (ask(captured_status, Some(10), 4, false), paid(4), ("same", "")),
@@ -204,6 +211,7 @@ mod tests {
             (ask(captured_status, Some(10), 0, true), paid(4), ("under way", "")),
             (ask(captured_status, Some(10), 0, true), paid(5), differs("the gateway 5")),
             (ask(AttemptStatus::Approving, None, 0, false), paid(0), ("under way", "")),
+            (parked, paid(0), differs("took 10 won that the shop knows nothing")),
             (ask(AttemptStatus::Approving, None, 0, false), other, differs("took 11 won that the shop knows nothing")),
             (ask(ended, None, 0, false), not_paid(), ("same", "")),
             (ask(ended, None, 0, false), paid(10), ("same", "")),

@@ -141,13 +141,6 @@ impl Comparison {
         }
     }
 
-    /// The gateway is to be asked for the order's payments, as the journal has them where it still has them.
-    fn ask(&mut self, order: &OrderView) {
-        if self.gateway {
-            self.asks.extend(gateway_check::asks_of(order));
-        }
-    }
-
     fn order(&mut self, in_database: &OrderView) {
         self.found.orders += 1;
         if let Some(payment) = &in_database.payment {
@@ -156,7 +149,12 @@ impl Comparison {
         }
         let id = in_database.id;
         let in_journal = self.partition(id.home()).and_then(|partition| partition.order(id));
-        self.ask(in_journal.as_ref().unwrap_or(in_database));
+        if self.gateway {
+            // As the journal has them, where it still has them.
+            let home = self.partition(id.home()).filter(|_| in_journal.is_some());
+            let asks: Vec<Ask> = gateway_check::asks_of(in_journal.as_ref().unwrap_or(in_database), home).collect();
+            self.asks.extend(asks);
+        }
         self.orders.insert(id);
         for difference in differences::of_sums(in_database) {
             self.differ(difference);
@@ -204,7 +202,9 @@ impl Comparison {
             let orders: Vec<OrderView> = partition.orders().filter(|order| !self.orders.contains(&order.id)).collect();
             for order in &orders {
                 missing.push(format!("order {}: in the journal, not in the database", order.id));
-                self.ask(order);
+                if self.gateway {
+                    self.asks.extend(gateway_check::asks_of(order, Some(&partition)));
+                }
             }
             for difference in missing {
                 self.differ(difference);

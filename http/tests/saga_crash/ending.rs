@@ -62,10 +62,10 @@ fn help(town: &Town, caller: &mut Caller, step: &Value, operated: &mut Operated)
         return;
     }
     if operated.retried.insert(key.clone()) {
-        operate(town, caller, step, "retry", json!({ "reason": "the gateway is well again" }));
+        operate(town, caller, step, "retry", &json!({ "reason": "the gateway is well again" }));
     } else if key.1.starts_with("attempt") && takings(town, &key.0) == 0 {
         let body = json!({ "outcome": "not_paid", "reason": "nothing is in the gateway's ledger" });
-        operate(town, caller, step, "resolve", body);
+        operate(town, caller, step, "resolve", &body);
         operated.resolved.insert(key);
     }
 }

@@ -49,19 +49,19 @@ impl Books {
         Self { place, sandbox, paid, refunded, paying, proof, held }
     }
 
-    /// Where `verify --gateway` names a difference of the order, in these words.
-    fn differs(&self, shop: &Shop, id: &str, words: &str) {
-        let (code, said) = verify(shop);
-        let named = said.lines().any(|line| line.contains(id) && line.contains(words));
-        assert!(code == Some(1) && named, "'{words}' of {id}: exit {code:?}\n{said}");
-    }
-
     /// The sandbox says something else of a payment than what is so, however often it is asked.
     fn gateway_says(&self, id: &str, action: &Value, words: &str) {
         self.sandbox.fault_of(id, "order", action);
-        self.differs(&self.place.shop, id, words);
+        differs(&self.place.shop, id, words);
         self.sandbox.clear_faults();
     }
+}
+
+/// `verify --gateway` names a difference of this order, or whatever it is, in these words.
+fn differs(shop: &Shop, thing: &str, words: &str) {
+    let (code, said) = verify(shop);
+    let named = said.lines().any(|line| line.contains(thing) && line.contains(words));
+    assert!(code == Some(1) && named, "'{words}' of {thing}: exit {code:?}\n{said}");
 }
 
 fn ordered(kim: &mut Caller, key: &str) -> String {
@@ -106,21 +106,21 @@ fn what_the_gateway_says_otherwise_is_named() {
     let ids = json!({ "tid": shown[0]["tid"], "partner_order_id": paying, "partner_user_id": shown[0]["user"],
         "pg_token": books.proof, "total_amount": 2000 });
     books.sandbox.call("approve", ids);
-    books.differs(&books.place.shop, paying, "the gateway took 2000 won that the shop knows nothing of");
+    differs(&books.place.shop, paying, "the gateway took 2000 won that the shop knows nothing of");
     let give_back = |id: &str, amount: i64| {
         let tid = books.sandbox.payments_of(id)[0]["tid"].clone();
         books.sandbox.call("cancel", json!({ "tid": tid, "cancel_amount": amount, "cancel_tax_free_amount": 0 }));
     };
     give_back(refunded, 300);
-    books.differs(&books.place.shop, refunded, "the shop gave back 500 won, the gateway 800");
+    differs(&books.place.shop, refunded, "the shop gave back 500 won, the gateway 800");
     give_back(paid, 2000);
-    books.differs(&books.place.shop, paid, "the shop gave back 0 won, the gateway 2000");
+    differs(&books.place.shop, paid, "the shop gave back 0 won, the gateway 2000");
 
     // A gateway that has never heard of any of them.
     let other = Sandbox::start(&books.place, 2);
     let elsewhere = books.place.shop.clone().set("SON7_KAKAO_URL", other.api_url());
     for id in [paid, refunded] {
-        books.differs(&elsewhere, id, "the shop has 2000 won, the gateway took nothing");
+        differs(&elsewhere, id, "the shop has 2000 won, the gateway took nothing");
     }
     other.stop();
     books.sandbox.stop();
@@ -147,6 +147,45 @@ fn what_the_gateway_does_not_answer_is_no_match() {
     cannot_say(&shop.clone().set("SON7_DATA_DIR", "/nowhere/at/all"), "/nowhere/at/all");
     books.sandbox.stop();
     cannot_say(shop, "3 not answered");
+}
+
+/// The gateway took the money, the shop was killed before it heard of it, and will ask.
+#[test]
+fn what_is_under_way_is_no_difference() {
+    let mut place = Place::new(2);
+    let sandbox = Sandbox::start(&place, 4);
+    sandbox.pays(&mut place);
+    let program = place.start();
+    let address = program.address();
+    let mut admin = Caller::new(address, &place.shop.admin_token().unwrap());
+    let mut kim = Caller::new(address, &place.shop.customer_tokens("kim", 1).unwrap()[0]);
+    admin.product("apple", 1000, 100);
+    let id = ordered(&mut kim, "one");
+    let back = pressed(&mut kim, &id);
+    sandbox.fault_of(&id, "approve", &json!({ "kind": "drop_after_commit" }));
+    sandbox.fault_of(&id, "order", &json!({ "kind": "http_500" }));
+    // The browser waits for the outcome, and is cut off.
+    let waits = std::thread::spawn(move || Caller::new(address, "").get(&crate::sandbox::place_of(&back).1).is_err());
+    let retrying = "/v1/operations/sagas?state=retrying";
+    until("a question that fails", || {
+        admin.get(retrying).unwrap().json().unwrap()["steps"].as_array().is_some_and(|steps| !steps.is_empty())
+    });
+    program.kill().unwrap();
+    waits.join().unwrap();
+    sandbox.clear_faults();
+    // What write-behind had not carried yet is told, too: a start carries it, and asks the gateway.
+    sandbox.fault_of(&id, "order", &json!({ "kind": "http_500" }));
+    let program = place.start();
+    let mut admin = Caller::new(program.address(), &place.shop.admin_token().unwrap());
+    until("another question", || {
+        let steps = admin.get(retrying).unwrap().json().unwrap()["steps"].clone();
+        steps.as_array().is_some_and(|steps| !steps.is_empty())
+    });
+    crate::support::stop(program);
+    sandbox.clear_faults();
+    let (code, said) = verify(&place.shop);
+    assert!(code == Some(0) && said.contains("1 payment asked for at the gateway, 1 of them under way"), "{said}");
+    sandbox.stop();
 }
 
 /// An edit of the database, and the words in which the difference is told; `?1` is the order's id.
@@ -185,17 +224,17 @@ fn what_the_database_says_otherwise_is_named() {
     };
     for (sql, words) in EDITS {
         edited(sql, Some(&books.refunded));
-        books.differs(&shop, &books.refunded, words);
+        differs(&shop, &books.refunded, words);
     }
     edited("DELETE FROM orders WHERE id = ?1", Some(&books.held));
-    books.differs(&shop, &books.held, "in the journal, not in the database");
+    differs(&shop, &books.held, "in the journal, not in the database");
     for (sql, thing, words) in [
         ("UPDATE products SET sold = sold - 1", "product apple", "sold"),
         ("DELETE FROM products", "product apple", "in the journal, not in the database"),
         ("UPDATE positions SET lsn = lsn - 1", "partition", "journal at"),
     ] {
         edited(sql, None);
-        books.differs(&shop, thing, words);
+        differs(&shop, thing, words);
     }
     // Rows that hang on nothing: what else there is cannot be said.
     edited("DELETE FROM orders WHERE id = ?1", Some(&books.paid));

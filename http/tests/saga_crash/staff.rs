@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The pause when there is nothing to do.
 const IDLE: Duration = Duration::from_millis(50);
 /// The pause between an operator's acts.
-const WATCHES: Duration = Duration::from_secs(1);
+const WATCHES: Duration = Duration::from_millis(300);
 /// Refusals that a refund may meet.
 const REFUSALS: [&str; 5] =
     ["refund_under_way", "nothing_to_refund", "refund_out_of_range", "units_out_of_range", "wrong_state"];
@@ -78,15 +78,15 @@ pub(crate) fn meddle(town: &Town) {
         } else {
             "compensate"
         };
-        operate(town, &mut caller, step, verb, json!({ "reason": "somebody called" }));
+        operate(town, &mut caller, step, verb, &json!({ "reason": "somebody called" }));
     }
 }
 
 /// Does something about a step. It may have ended meanwhile.
-pub(crate) fn operate(town: &Town, caller: &mut Caller, step: &Value, verb: &str, body: Value) {
+pub(crate) fn operate(town: &Town, caller: &mut Caller, step: &Value, verb: &str, body: &Value) {
     let (order, name) = (step["order"].as_str().unwrap(), step["step"].as_str().unwrap());
     let path = format!("/v1/operations/sagas/{order}/{name}/{verb}");
-    let Some(said) = town.insist(caller, ("POST", &path), None, Some(&body)) else { return };
+    let Some(said) = town.insist(caller, ("POST", &path), None, Some(body)) else { return };
     count(&town.counts.operated);
     if said.status != 200 && !["no_such_step", "wrong_step"].contains(&code(&said).as_str()) {
         town.unexpected(format!("{verb} of {step}: {} {}", said.status, said.text()));
