@@ -341,12 +341,17 @@ impl Intent {
 
 /// An order of one line, by somebody new.
 pub(crate) fn buy(id: OrderId, sku: &Sku, quantity: u32, rng: &mut SmallRng) -> Command {
+    regular(id, sku, quantity, 60_000, rng)
+}
+
+/// The same, with a hold of so many milliseconds.
+pub(crate) fn regular(id: OrderId, sku: &Sku, quantity: u32, hold_millis: i64, rng: &mut SmallRng) -> Command {
     Command::PlaceOrder(PlaceOrder {
         id,
         customer: customer(CUSTOMERS),
         key: RequestKey { key: rng.random(), request: rng.random() },
         lines: std::iter::once(LineRequest { sku: sku.clone(), quantity }).collect(),
         parts: Vec::new(),
-        hold_millis: 60_000,
+        hold_millis,
     })
 }

@@ -69,7 +69,9 @@ impl World {
                 let attempt = view.payment?.attempts.get(step.work.attempt as usize - 1)?.refunded;
                 let asked = refund.sized.map(|(amount, _)| amount);
                 match Won(back.0 - attempt.0) {
-                    amount if amount > Won(0) && (refund.late || asked == Some(amount)) => Some(Act::ResolveRefunded(GivenBack { amount, receipt: receipt() })),
+                    amount if amount > Won(0) && (refund.late || asked == Some(amount)) => {
+                        Some(Act::ResolveRefunded(GivenBack { amount, receipt: receipt() }))
+                    }
                     // Money that the shop has no right to is not given up.
                     _ if refund.late => None,
                     _ => Some(Act::ResolveNotRefunded),
