@@ -53,15 +53,15 @@ pub(crate) struct Pace {
 impl Pace {
     /// Holds of seconds, as long as messages are on their way.
     const HURRIED: Self = Self {
-        ways: Ways { hold: (100, 6_000), orders: 42, paying: 28, refunds: 10 },
+        ways: Ways { hold: (500, 6_500), ask_again: 3_000, orders: 42, paying: 28, refunds: 10 },
         steps: STEPS,
         forget_millis: 7_000,
-        jumps: (250, 12_000),
+        jumps: (700, 12_000),
         wild: true,
     };
     /// Holds of minutes, as the gateway's.
     const LEISURELY: Self = Self {
-        ways: Ways { hold: (20_000, 1_200_000), orders: 25, paying: 42, refunds: 20 },
+        ways: Ways { hold: (60_000, 1_200_000), ask_again: 120_000, orders: 25, paying: 42, refunds: 20 },
         steps: STEPS,
         forget_millis: 1_300_000,
         jumps: (60, 30_000),
@@ -69,7 +69,7 @@ impl Pace {
     };
     /// Few things, most of them about paying.
     const BRIEF: Self = Self {
-        ways: Ways { hold: (120_000, 600_000), orders: 25, paying: 47, refunds: 26 },
+        ways: Ways { hold: (120_000, 600_000), ask_again: 120_000, orders: 25, paying: 47, refunds: 26 },
         steps: 300,
         forget_millis: 1_300_000,
         jumps: (60, 30_000),
@@ -195,15 +195,16 @@ impl World {
         self.advance();
         let at = self.pick();
         match self.rng.random_range(0..1000) {
-            0..90 => {
+            0..80 => {
                 let (intent, to, ask) = self.clients.send(&mut self.rng, self.latest);
                 self.post(Letter::Ask { to, from: Sender::Client(intent), ask });
             }
-            90..440 => return self.deliver(),
-            440..550 => {
+            80..450 => return self.deliver(),
+            450..550 => {
                 self.flush(at);
                 // Whoever waited to read what is on disk.
                 self.pay(at);
+                return self.participate(at);
             }
             550..600 => return self.participate(at),
             600..670 => self.pay(at),
@@ -319,21 +320,27 @@ impl World {
         if self.participants[at].is_none() {
             self.participants[at] = Participant::resume(PartitionId(u16::try_from(at).expect("few")), &folder)?;
         }
-        if !self.calm && self.rng.random_ratio(1, 60) {
+        if !self.calm && self.rng.random_ratio(1, 300) {
             self.participants[at] = None;
         }
         let Some(participant) = &mut self.participants[at] else { return Ok(()) };
         let frames = self.nodes[at].read(&folder, participant.read)?;
         participant.follow(frames.into_iter().map(|(records, position)| (records, position.lsn)).collect());
-        if !self.calm && self.rng.random_ratio(1, 80) {
+        if !self.calm && self.rng.random_ratio(1, 400) {
             participant.give_up_waiting(self.rng.random_range(0..4));
         }
         for (to, from, ask) in participant.asks() {
-            if self.calm || self.rng.random_ratio(1, 3) {
+            if self.asks() {
                 self.post(Letter::Ask { to, from, ask });
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody who waits for an answer asks (again): seldom while much is under way.
+    pub(crate) fn asks(&mut self) -> bool {
+        let one_of = if self.net.len() < NET_MAX / 4 { 2 } else { 8 };
+        self.calm || self.rng.random_ratio(1, one_of)
     }
 
     pub(crate) fn folder(&self, at: usize) -> Option<PartitionFolder> {
