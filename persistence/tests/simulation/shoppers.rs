@@ -90,9 +90,11 @@ impl Shoppers {
         let pages: Vec<Page> = self.pages.iter().filter(|page| orders.contains(&page.order)).cloned().collect();
         for page in pages {
             let (now, whose) = (Time(latest), Whose::Tid(&page.tid));
-            let moved = match quit && page.order == orders[0] {
-                true => gateway.machine.act(now, whose, Act::Quit),
-                false => gateway.machine.pay(now, whose, Means::Card),
+            let quits = quit && page.order == orders[0];
+            let moved = if quits {
+                gateway.machine.act(now, whose, Act::Quit)
+            } else {
+                gateway.machine.pay(now, whose, Means::Card)
             };
             if let Ok(moved) = moved {
                 self.leave(moved, latest);

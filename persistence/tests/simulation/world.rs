@@ -96,6 +96,8 @@ pub(crate) struct World {
     pub(crate) lied_about: BTreeSet<OrderId>,
     pub(crate) bug: Option<Bug>,
     pub(crate) pace: Pace,
+    /// For how many steps each partition stays closed.
+    shut: Vec<u32>,
     /// Faults that were planted at the start.
     pub(crate) planted: usize,
     storage: MemoryStorage,
@@ -143,6 +145,7 @@ impl World {
             bug,
             pace,
             planted: 0,
+            shut: vec![0; usize::from(partitions)],
             storage,
             data: None,
             segment_bytes: rng.random_range(MIN_SEGMENT_BYTES..4 * MIN_SEGMENT_BYTES),
@@ -193,6 +196,7 @@ impl World {
 
     fn step(&mut self) -> Checked {
         self.advance();
+        self.shut.iter_mut().for_each(|steps| *steps = steps.saturating_sub(1));
         let at = self.pick();
         match self.rng.random_range(0..1000) {
             0..80 => {
@@ -405,6 +409,10 @@ impl World {
     /// One owner dies, of a panic or of nothing; what it had not committed is gone.
     fn die(&mut self, at: usize) {
         let Some(owner) = self.nodes[at].owner.take() else { return };
+        // Some stay away for long: what others ask of them piles up.
+        if self.rng.random_ratio(1, 6) {
+            self.shut[at] = 400;
+        }
         self.counts.deaths += 1;
         self.counts.lost_events += owner.journal.pending() as u64;
         if self.rng.random() {
@@ -423,6 +431,7 @@ impl World {
         self.participants.iter_mut().for_each(|participant| *participant = None);
         (0..self.payers.len()).for_each(|place| self.forget_payer(place));
         self.net.clear();
+        self.shut.iter_mut().for_each(|steps| *steps = 0);
         self.data = None;
         if power {
             self.counts.crashes += 1;
@@ -435,7 +444,8 @@ impl World {
     }
 
     fn recover_one(&mut self) -> Checked {
-        let dead: Vec<usize> = (0..self.nodes.len()).filter(|&at| self.nodes[at].owner.is_none()).collect();
+        let dead = (0..self.nodes.len()).filter(|&at| self.nodes[at].owner.is_none() && self.shut[at] == 0);
+        let dead: Vec<usize> = dead.collect();
         if dead.is_empty() {
             return Ok(());
         }
