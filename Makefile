@@ -1,5 +1,5 @@
 # The verbs of this project; `make help` lists them.
-.PHONY: help run test check bench lab crash
+.PHONY: help run test check bench lab crash saga
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -33,3 +33,7 @@ lab: ## this engine against everything else: a page in target/lab (45 minutes; L
 ROUNDS ?= 1000
 crash: ## kill -9 in the middle of load, ROUNDS=1000 times
 	SON7_CRASH_ROUNDS=$(ROUNDS) cargo test -p son7shop-http --features faults --test crash -- --nocapture
+
+SECONDS ?= 120
+saga: ## 200 shoppers pay for two minutes (SECONDS=120): faults in pairs, kill -9, then verify --gateway
+	SON7_SAGA_SECONDS=$(SECONDS) cargo test -p son7shop-http --test saga_crash -- --nocapture

@@ -8,7 +8,7 @@ use crate::ShopError;
 use crate::owner::Owner;
 use actix::Addr;
 use arc_swap::ArcSwapOption;
-use son7shop_engine::{Lsn, PartitionId};
+use son7shop_engine::{Lsn, Participant, PartitionId};
 use son7shop_persistence::journal::Committed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,8 +50,8 @@ pub(crate) struct Gate {
     pub(crate) news: Signal,
     /// Wakes the stock participant; raised only by events that ask other partitions.
     pub(crate) asks: Signal,
-    /// The last batch that changed a saga's step; wakes the participants.
-    steps: watch::Sender<Lsn>,
+    /// Wake the payment, deadline and refund participants, in this order.
+    due: [Signal; 3],
     /// The database has every event up to here.
     stored: AtomicU64,
     /// The stock participant is done with every event up to here.
@@ -63,8 +63,8 @@ pub(crate) struct Gate {
 pub(crate) struct News {
     /// It asks other partitions.
     pub(crate) asks: bool,
-    /// It changes steps of sagas.
-    pub(crate) steps: bool,
+    /// It has steps of sagas for these [`Participant`]s, due now or soon.
+    pub(crate) due: [bool; 3],
 }
 
 /// Wakes one follower, if it sleeps.
@@ -109,7 +109,7 @@ impl Gate {
             committed: Mutex::new(committed),
             news: Signal::default(),
             asks: Signal::default(),
-            steps: watch::Sender::new(Lsn(0)),
+            due: Default::default(),
             stored: AtomicU64::new(0),
             settled: AtomicU64::new(0),
         }
@@ -198,14 +198,14 @@ impl Gate {
         if news.asks {
             self.asks.raise();
         }
-        if news.steps {
-            self.steps.send_replace(committed.position.lsn);
+        for (signal, _) in self.due.iter().zip(news.due).filter(|(_, due)| *due) {
+            signal.raise();
         }
     }
 
-    /// Tells of batches that change steps.
-    pub(crate) fn steps(&self) -> watch::Receiver<Lsn> {
-        self.steps.subscribe()
+    /// Wakes `part` when a step is due that it does not know of.
+    pub(crate) fn due(&self, part: Participant) -> &Signal {
+        &self.due[part as usize]
     }
 
     pub(crate) fn stored(&self) -> Lsn {

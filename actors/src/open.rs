@@ -40,6 +40,14 @@ pub(crate) struct Running {
     folder: Mutex<Option<DataFolder>>,
 }
 
+#[cfg(test)]
+impl Running {
+    /// The root of the tree.
+    pub(crate) fn root(&self) -> &ActorRef<Ask> {
+        &self.root
+    }
+}
+
 impl Shop {
     /// Recovers every partition and opens the database; serves when it returns.
     ///

@@ -20,8 +20,8 @@ use crate::watched::Watched;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Histogram};
 use son7shop_engine::{
-    Answer, Command, CustomerId, Decision, DueStep, Event, Lsn, OrderId, OrderView, Outcome, Partition, ProductView,
-    Record, Refusal, Requester, SagaFigures, Sku, Step, StepRef, StepState, Time, Timeline, basket,
+    Answer, Command, CustomerId, Decision, DueStep, Event, Lsn, OrderId, OrderView, Outcome, Participant, Partition,
+    ProductView, Record, Refusal, Requester, SagaFigures, Sku, Step, StepRef, StepState, Time, Timeline, basket,
 };
 use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
 use std::collections::HashMap;
@@ -38,6 +38,11 @@ const BATCH_EVENTS_MAX: usize = 2048;
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Holds that the owner ends by itself before it looks whether somebody asks for something.
 const ENDS_AT_ONCE: usize = 1024;
+/// Open steps that are looked at for a list before somebody else has a turn.
+const STEPS_SCANNED: usize = 2048;
+/// Participants look at what they know each second, in milliseconds: of a step that is due later they
+/// need not be told at once.
+const SOON_MILLIS: i64 = 2_000;
 /// A commit that takes longer is told in the log.
 const SLOW_COMMIT: Duration = Duration::from_millis(500);
 /// The most bytes of the event that ends a hold, over what its frame and its lines cost.
@@ -47,7 +52,8 @@ const BEGIN_BYTES: u64 = 192;
 /// The most bytes of a line in an event: the sku, then quantity, price and sale. A partition
 /// that is named costs less.
 const LINE_BYTES: u64 = Sku::MAX as u64 + 24;
-/// The same of all events of one attempt or refund, a step being retried until it is parked included.
+/// The same of the events of one attempt or refund, some tries that fail included. (A step that fails until it is
+/// parked takes up to some 48 KiB; room for that is not kept for each.)
 const STEP_BYTES: u64 = 6 * 1024;
 
 /// What a caller gets: an outcome, or why there is none.
@@ -105,6 +111,15 @@ pub(crate) struct Stop;
 #[rtype(result = "()")]
 pub(crate) struct Panic;
 
+/// What a participant is told of its partition's steps.
+#[derive(Debug)]
+pub(crate) struct DueSteps {
+    /// The partition's time.
+    pub(crate) now: Time,
+    /// The oldest first.
+    pub(crate) steps: Vec<(DueStep, Option<Box<Step>>)>,
+}
+
 /// Why an owner ended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum End {
@@ -156,6 +171,10 @@ pub(crate) struct Owner {
     baskets: HashMap<OrderId, Caller>,
     /// Whom to wake once the open batch is on disk.
     news: News,
+    /// Whether the open batch has events of paying.
+    pays: bool,
+    /// Up to where participants were told of their steps.
+    told: Lsn,
     watched: Watched,
     recent: Recent,
     meters: Meters,
@@ -170,6 +189,7 @@ struct Batch<'a> {
     baskets: &'a mut HashMap<OrderId, Caller>,
     waiting: &'a mut Vec<(Caller, Reply)>,
     news: &'a mut News,
+    pays: &'a mut bool,
     watched: &'a mut Watched,
 }
 
@@ -186,7 +206,7 @@ impl Owner {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { partition, journal, gate, keys, ended } = parts;
         let recent = Recent::after(gate.stored(), &partition);
-        let meters = Meters::of(&gate);
+        let (meters, told) = (Meters::of(&gate), partition.lsn());
         Self {
             partition,
             journal,
@@ -198,6 +218,8 @@ impl Owner {
             reads: Vec::new(),
             baskets: HashMap::new(),
             news: News::default(),
+            pays: false,
+            told,
             watched: Watched::default(),
             recent,
             meters,
@@ -217,8 +239,14 @@ impl Owner {
         self.partition.order(id)
     }
 
-    pub(crate) fn due_after(&self, seen: Lsn, limit: usize) -> Vec<DueStep> {
-        self.partition.due_after(seen, limit)
+    /// The steps that were opened or changed after `seen` (see [`Partition::due_after`]); with those that
+    /// are `part`'s and due, all that it needs for them.
+    pub(crate) fn due_after(&self, seen: Lsn, limit: usize, part: Participant) -> DueSteps {
+        // Steps are due by the partition's clock, which never goes back.
+        let now = clock::now().max(self.partition.time());
+        let view = |due: &DueStep| self.step_view(due.order, due.step).map(Box::new);
+        let with_view = |due: DueStep| (due, (due.part == part && due.due_at <= now).then(|| view(&due)).flatten());
+        DueSteps { now, steps: self.partition.due_after(seen, limit).into_iter().map(with_view).collect() }
     }
 
     pub(crate) fn step_view(&self, order: OrderId, step: StepRef) -> Option<Step> {
@@ -233,14 +261,13 @@ impl Owner {
         self.partition.timeline(order, by)
     }
 
-    /// Up to `limit` open steps in one of `states` after `after`, the oldest first.
-    pub(crate) fn steps_in(&self, states: &[StepState], after: Lsn, limit: usize) -> Vec<Step> {
-        let steps = self.partition.open_step_views(after);
-        steps.filter(|step| states.contains(&step.state)).take(limit).collect()
+    /// See [`Partition::steps_in`]; selling waits meanwhile, so that little is looked at.
+    pub(crate) fn steps_in(&self, states: &[StepState], after: Lsn, limit: usize) -> (Vec<Step>, Option<Lsn>) {
+        self.partition.steps_in(states, after, limit, STEPS_SCANNED)
     }
 
-    /// Tells whoever listens when `order` has changed on disk.
-    pub(crate) fn watch(&self, order: OrderId) -> watch::Receiver<()> {
+    /// Tells whoever listens when `order` has changed on disk, and how it is then.
+    pub(crate) fn watch(&self, order: OrderId) -> watch::Receiver<Option<OrderView>> {
         self.watched.watch(order)
     }
 
@@ -275,8 +302,8 @@ impl Owner {
 
     /// The partition, and where what happens to it goes.
     fn batch(&mut self) -> (&mut Partition, Batch<'_>) {
-        let Self { partition, journal, recent, baskets, waiting, news, watched, .. } = self;
-        (partition, Batch { journal, recent, baskets, waiting, news, watched })
+        let Self { partition, journal, recent, baskets, waiting, news, pays, watched, .. } = self;
+        (partition, Batch { journal, recent, baskets, waiting, news, pays, watched })
     }
 
     fn decide(&mut self, ctx: &mut Context<Self>, Decide { command, caller, bar }: Decide) {
@@ -360,13 +387,27 @@ impl Owner {
             let (partition, segment) = (self.gate.id().0, committed.segment);
             tracing::warn!(partition, segment, events, took_ms = took.as_millis(), "slow commit");
         }
+        if std::mem::take(&mut self.pays) {
+            self.news.due = self.due_soon();
+        }
         self.gate.publish(committed, std::mem::take(&mut self.news));
-        self.watched.tell();
+        self.watched.tell(&self.partition);
         self.meters.syncs.increment(1);
         self.meters.events.increment(events as u64);
         self.meters.batch.record(events as f64);
         self.meters.sync_seconds.record(took.as_secs_f64());
         self.recent.forget(self.gate.stored());
+    }
+
+    /// Whose steps are due, now or before they look by themselves, since this was asked last.
+    fn due_soon(&mut self) -> [bool; 3] {
+        let soon = clock::now().max(self.partition.time()).plus_millis(SOON_MILLIS);
+        let seen = std::mem::replace(&mut self.told, self.partition.lsn());
+        let mut parts = [false; 3];
+        for due in self.partition.due_after(seen, usize::MAX) {
+            parts[due.part as usize] |= due.due_at <= soon;
+        }
+        parts
     }
 
     /// Whether the journal may take `command`, and still have room for the ends of all that
@@ -423,7 +464,7 @@ impl Actor for Owner {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.gate.publish(self.journal.committed(), News { asks: true, steps: true });
+        self.gate.publish(self.journal.committed(), News { asks: true, due: [true; 3] });
         self.open(ctx);
     }
 }
@@ -471,7 +512,7 @@ impl Batch<'_> {
     fn take(&mut self, record: &Record, command: &Command) {
         let lsn = self.journal.append(record);
         self.news.asks |= !basket::asks(&record.event).is_empty();
-        self.news.steps |= record.event.pays().is_some();
+        *self.pays |= record.event.pays().is_some();
         self.watched.take(&record.event);
         self.recent.take(lsn, &record.event);
         if let Event::OrderRefused(ended) = &record.event
@@ -510,6 +551,8 @@ fn lines_of(command: &Command) -> Option<usize> {
         Command::HoldPart(part) => Some(part.lines.len()),
         Command::StartPayment { .. } => Some(0),
         Command::RequestRefund { refund, .. } => Some(refund.lines.len()),
+        // An attempt or a refund names addresses and receipts: it is as long as some lines.
+        Command::RecallOrder(recalled) => Some(4 * recalled.len()),
         Command::AcceptParts { parts, .. } => Some(parts.iter().map(|(_, lines)| 1 + lines.len()).sum()),
         _ => None,
     }

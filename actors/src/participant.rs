@@ -11,11 +11,12 @@
 use crate::calls;
 use crate::clock;
 use crate::gate::Gate;
+use crate::owner::{DueSteps, Owner};
 use crate::payments::Payments;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use son7shop_engine::payment::{Answered, cut};
 use son7shop_engine::{
-    Call, Command, DueStep, Lsn, Outcome, Participant, Report, Step, StepRef, StepState, Time, saga,
+    Call, Command, DueStep, Lane, Lsn, Outcome, Participant, Report, Step, StepRef, StepState, Time, saga,
 };
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,10 +26,9 @@ use tokio::task::{Id, JoinSet};
 
 /// Steps that are read from the owner at once: selling waits meanwhile.
 const READ_AT_ONCE: usize = 1024;
-/// Calls under way at once to begin payments, and all others: those that begin must not keep out
-/// those whose money is on its way.
-const BEGINS_MAX: usize = 256;
-const OTHERS_MAX: usize = 256;
+/// Calls under way at once in each lane: those that hang in one keep nobody in another waiting.
+const CALLS_MAX: usize = 256;
+const LANES: [Lane; 3] = [Lane::Begin, Lane::Capture, Lane::Other];
 /// How long it sleeps without being woken before it looks by itself.
 const LOOK: Duration = Duration::from_secs(1);
 /// The pauses between tries while the owner cannot be reached.
@@ -40,10 +40,18 @@ const PANIC_MILLIS: i64 = 100;
 const PANICS_MAX: u32 = 3;
 
 type Key = (son7shop_engine::OrderId, StepRef);
+/// Steps as they were read in this turn.
+type Fresh = HashMap<Key, Box<Step>>;
 
-/// Look what is due.
+/// What a participant is asked.
 #[derive(Debug)]
-pub(crate) struct Turn;
+pub(crate) enum Ask {
+    /// Look what is due.
+    Turn,
+    /// Panic, as a defect would: for tests.
+    #[cfg(test)]
+    Panic,
+}
 
 /// What one participant works on.
 #[derive(Clone)]
@@ -64,20 +72,21 @@ struct Waiting {
 /// What it knows. All of it can be read again.
 pub(crate) struct State {
     args: Args,
-    changed: tokio::sync::watch::Receiver<Lsn>,
     /// The last event whose step was read.
     seen: Lsn,
+    /// The partition's time when it was read last.
+    latest: Time,
     /// Steps up to here were open when it was started.
     started_at: Lsn,
     waiting: HashMap<Key, Waiting>,
-    /// The same, by when they are due.
-    begins: BTreeSet<(Time, Key)>,
-    others: BTreeSet<(Time, Key)>,
+    /// The same, by when they are due in each lane.
+    due: [BTreeSet<(Time, Key)>; LANES.len()],
     calls: JoinSet<()>,
-    /// Whose step each call is of, and whether it begins a payment.
-    under_way: HashMap<Id, (DueStep, bool)>,
+    /// Whose step each call is of.
+    under_way: HashMap<Id, DueStep>,
+    /// How many of them are in each lane.
+    taken: [usize; LANES.len()],
     busy: BTreeSet<Key>,
-    beginning: usize,
     panics: BTreeMap<Key, u32>,
 }
 
@@ -85,46 +94,50 @@ pub(crate) struct State {
 pub(crate) struct SagaParticipant;
 
 impl Actor for SagaParticipant {
-    type Msg = Turn;
+    type Msg = Ask;
     type State = State;
     type Arguments = Args;
 
-    async fn pre_start(&self, me: ActorRef<Turn>, args: Args) -> Result<State, ActorProcessingErr> {
-        me.cast(Turn)?;
-        let changed = args.home.steps();
+    async fn pre_start(&self, me: ActorRef<Ask>, args: Args) -> Result<State, ActorProcessingErr> {
+        me.cast(Ask::Turn)?;
         let started_at = args.home.committed().position.lsn;
         Ok(State {
             args,
-            changed,
             seen: Lsn(0),
+            latest: Time(0),
             started_at,
             waiting: HashMap::new(),
-            begins: BTreeSet::new(),
-            others: BTreeSet::new(),
+            due: Default::default(),
             calls: JoinSet::new(),
             under_way: HashMap::new(),
+            taken: Default::default(),
             busy: BTreeSet::new(),
-            beginning: 0,
             panics: BTreeMap::new(),
         })
     }
 
-    async fn handle(&self, me: ActorRef<Turn>, _: Turn, state: &mut State) -> Result<(), ActorProcessingErr> {
-        state.turn().await;
-        me.cast(Turn)?;
+    async fn handle(&self, me: ActorRef<Ask>, ask: Ask, state: &mut State) -> Result<(), ActorProcessingErr> {
+        match ask {
+            Ask::Turn => state.turn().await,
+            #[cfg(test)]
+            Ask::Panic => panic!("planted"),
+        }
+        me.cast(Ask::Turn)?;
         Ok(())
     }
 }
 
 impl State {
     async fn turn(&mut self) {
-        self.changed.mark_unchanged();
-        self.read_on().await;
-        let now = clock::now();
-        self.make_calls(now);
+        let home = Arc::clone(&self.args.home);
+        let woken = home.due(self.args.part);
+        let raised = woken.raised();
+        let read = self.read_on().await;
+        let now = self.now();
+        self.make_calls(now, read);
         let pause = self.next_due().map_or(LOOK, |due| millis_until(now, due).min(LOOK));
         tokio::select! {
-            _ = tokio::time::timeout(pause, self.changed.changed()) => {}
+            _ = tokio::time::timeout(pause, woken.wait(raised)) => {}
             Some(ended) = self.calls.join_next_with_id() => self.ended(ended),
         }
         while let Some(ended) = self.calls.try_join_next_with_id() {
@@ -132,77 +145,83 @@ impl State {
         }
     }
 
-    /// Reads the steps that changed since; what cannot be read now is read with the next turn.
-    async fn read_on(&mut self) {
+    /// Reads the steps that changed since; those that are due come with all that is needed for them, as
+    /// far as there may be room. What cannot be read now is read with the next turn.
+    async fn read_on(&mut self) -> Fresh {
+        let (part, mut fresh) = (self.args.part, Fresh::new());
         loop {
             let seen = self.seen;
-            let read = calls::read(&self.args.home, move |owner| owner.due_after(seen, READ_AT_ONCE)).await;
-            let Ok(steps) = read else { return };
+            let look = move |owner: &Owner| owner.due_after(seen, READ_AT_ONCE, part);
+            let Ok(DueSteps { now, steps }) = calls::read(&self.args.home, look).await else { return fresh };
+            self.latest = self.latest.max(now);
             let all = steps.len() < READ_AT_ONCE;
-            for due in steps {
+            for (due, step) in steps {
                 self.seen = due.lsn;
-                self.take(due);
+                let key = (due.order, due.step);
+                fresh.remove(&key);
+                if let Some(step) = step.filter(|_| fresh.len() < LANES.len() * CALLS_MAX) {
+                    fresh.insert(key, step);
+                }
+                self.take(key, due);
             }
             if all {
-                return;
+                return fresh;
             }
         }
     }
 
-    fn take(&mut self, due: DueStep) {
-        let key = (due.order, due.step);
+    /// By the partition's clock, which does not go back with the machine's: what is due is due by it.
+    fn now(&self) -> Time {
+        clock::now().max(self.latest)
+    }
+
+    fn take(&mut self, key: Key, due: DueStep) {
         self.drop_waiting(key);
         if due.part != self.args.part || due.due_at == Time::NEVER {
             return;
         }
         let resumed = due.lsn <= self.started_at;
         self.waiting.insert(key, Waiting { due, resumed });
-        if due.begins { &mut self.begins } else { &mut self.others }.insert((due.due_at, key));
+        self.due[due.lane as usize].insert((due.due_at, key));
     }
 
     fn drop_waiting(&mut self, key: Key) {
         if let Some(Waiting { due, .. }) = self.waiting.remove(&key) {
-            self.begins.remove(&(due.due_at, key));
-            self.others.remove(&(due.due_at, key));
+            self.due[due.lane as usize].remove(&(due.due_at, key));
         }
     }
 
     fn next_due(&self) -> Option<Time> {
-        let first = |queue: &BTreeSet<(Time, Key)>, room: bool| {
-            let due = queue.iter().find(|(_, key)| !self.busy.contains(key)).map(|(due, _)| *due);
-            due.filter(|_| room)
-        };
-        let begins = first(&self.begins, self.beginning < BEGINS_MAX);
-        let others = first(&self.others, self.calls.len() - self.beginning < OTHERS_MAX);
-        begins.into_iter().chain(others).min()
+        let lanes = self.due.iter().zip(self.taken).filter(|(_, taken)| *taken < CALLS_MAX);
+        let first = lanes.filter_map(|(due, _)| due.iter().find(|(_, key)| !self.busy.contains(key)));
+        first.map(|(due, _)| *due).min()
     }
 
     /// Starts the calls that are due, as far as there is room.
-    fn make_calls(&mut self, now: Time) {
-        let room = BEGINS_MAX.saturating_sub(self.beginning);
-        for key in self.due(&self.begins, now, room) {
-            self.call(key);
-        }
-        let room = OTHERS_MAX.saturating_sub(self.calls.len() - self.beginning);
-        for key in self.due(&self.others, now, room) {
-            self.call(key);
+    fn make_calls(&mut self, now: Time, mut fresh: Fresh) {
+        for lane in LANES {
+            let room = CALLS_MAX.saturating_sub(self.taken[lane as usize]);
+            for key in self.ready(lane, now, room) {
+                self.call(key, fresh.remove(&key));
+            }
         }
     }
 
-    fn due(&self, queue: &BTreeSet<(Time, Key)>, now: Time, room: usize) -> Vec<Key> {
-        let due = queue.iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
+    fn ready(&self, lane: Lane, now: Time, room: usize) -> Vec<Key> {
+        let due = self.due[lane as usize].iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
         due.filter(|key| !self.busy.contains(key)).take(room).collect()
     }
 
-    fn call(&mut self, key: Key) {
+    /// `fresh`: the step, if it was read in this turn.
+    fn call(&mut self, key: Key, fresh: Option<Box<Step>>) {
         let Some(Waiting { due, resumed }) = self.waiting.get(&key).copied() else { return };
         self.drop_waiting(key);
         let panics = self.panics.get(&key).copied().unwrap_or(0);
         let args = self.args.clone();
-        let call = self.calls.spawn(async move { work(&args, due, resumed, panics).await });
-        self.under_way.insert(call.id(), (due, due.begins));
+        let call = self.calls.spawn(async move { work(&args, due, fresh, resumed, panics).await });
+        self.under_way.insert(call.id(), due);
         self.busy.insert(key);
-        self.beginning += usize::from(due.begins);
+        self.taken[due.lane as usize] += 1;
     }
 
     fn ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
@@ -210,24 +229,24 @@ impl State {
             Ok((id, ())) => *id,
             Err(error) => error.id(),
         };
-        let Some((due, began)) = self.under_way.remove(&id) else { return };
+        let Some(due) = self.under_way.remove(&id) else { return };
         let key = (due.order, due.step);
         self.busy.remove(&key);
-        self.beginning -= usize::from(began);
+        self.taken[due.lane as usize] -= 1;
         match ended {
             Ok(_) => drop(self.panics.remove(&key)),
             Err(error) if error.is_panic() => {
-                let panics = self.panics.entry(key).or_default();
-                *panics += 1;
+                let panics = self.panics.get(&key).map_or(1, |before| before + 1);
+                self.panics.insert(key, panics);
                 metrics::counter!("son7_saga_panics_total").increment(1);
-                tracing::error!(order = %due.order, step = ?due.step, panics = *panics, "a saga's step panicked");
+                tracing::error!(order = %due.order, step = ?due.step, panics, "a saga's step panicked");
                 // Again, after a pause; what it may have called is asked for first.
-                let pause = PANIC_MILLIS << (*panics).min(PANICS_MAX);
-                let due_at = clock::now().plus_millis(pause);
+                let pause = PANIC_MILLIS << panics.min(PANICS_MAX);
+                let due_at = self.now().plus_millis(pause);
                 let due = DueStep { due_at, ..due };
                 if let Entry::Vacant(free) = self.waiting.entry(key) {
                     free.insert(Waiting { due, resumed: true });
-                    if due.begins { &mut self.begins } else { &mut self.others }.insert((due_at, key));
+                    self.due[due.lane as usize].insert((due_at, key));
                 }
             }
             Err(_) => {}
@@ -236,9 +255,15 @@ impl State {
 }
 
 /// Makes a step's call, if the step is still as it was seen, and tells home.
-async fn work(args: &Args, due: DueStep, resumed: bool, panics: u32) {
-    let (order, step) = (due.order, due.step);
-    let Some(step) = until_read(&args.home, order, step).await else { return };
+async fn work(args: &Args, due: DueStep, fresh: Option<Box<Step>>, resumed: bool, panics: u32) {
+    let order = due.order;
+    let step = match fresh {
+        Some(step) => *step,
+        None => match until_read(&args.home, order, due.step).await {
+            Some(step) => step,
+            None => return,
+        },
+    };
     if step.lsn != due.lsn || step.state == StepState::Parked {
         return;
     }
@@ -309,3 +334,7 @@ async fn wait(pause: &mut Duration) {
 fn millis_until(now: Time, due: Time) -> Duration {
     Duration::from_millis(u64::try_from(due.0.saturating_sub(now.0)).unwrap_or(0))
 }
+
+#[cfg(test)]
+#[path = "participant_tests.rs"]
+mod tests;

@@ -48,6 +48,8 @@ pub struct NewProduct {
 pub enum Readiness {
     /// Every partition serves.
     Ready,
+    /// The shop ends: it answers what was accepted.
+    Draining,
     /// Not now, and why.
     NotReady(String),
 }
@@ -170,7 +172,7 @@ impl Shop {
         }
     }
 
-    async fn forgotten_order(&self, order: OrderId, by: &Requester) -> Result<OrderView, ShopError> {
+    pub(crate) async fn forgotten_order(&self, order: OrderId, by: &Requester) -> Result<OrderView, ShopError> {
         let row = self
             .inner
             .database
@@ -249,7 +251,7 @@ impl Shop {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         if self.inner.draining.load(Ordering::Relaxed) {
-            return Readiness::NotReady("draining".to_owned());
+            return Readiness::Draining;
         }
         match self.inner.gates.iter().find(|gate| !gate.serves()) {
             Some(gate) => Readiness::NotReady(gate.closed().to_string()),

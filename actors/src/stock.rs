@@ -245,7 +245,8 @@ async fn until_answered_by(gate: &Gate, command: &Command) -> Option<Outcome> {
     let mut pause = RETRY_MIN;
     loop {
         match calls::decide(gate, command.clone()).await {
-            Ok(outcome) => return Some(outcome),
+            Ok(outcome) if basket::answers(&outcome) => return Some(outcome),
+            Ok(outcome) => tracing::debug!(partition = gate.id().0, ?outcome, "asking again"),
             Err(ShopError::Refused(refusal)) => return Some(Outcome::Refused(refusal)),
             Err(ShopError::JournalFull { .. }) => return None,
             Err(error) => tracing::debug!(partition = gate.id().0, %error, "asking again"),

@@ -4,8 +4,8 @@ use super::*;
 use crate::gate::GateState;
 use crate::{NewProduct, Settings, Shop, clock};
 use son7shop_engine::{
-    CustomerId, Ended, LineRequest, Lines, OrderStatus, OrderView, PartRequest, PlaceOrder, RequestKey, Requester, Sku,
-    Time, Won, partition_of,
+    CustomerId, Ended, LineRequest, Lines, OrderStatus, OrderView, PartHold, PartRequest, PlaceOrder, RequestKey,
+    Requester, Sku, Time, Won, partition_of,
 };
 use son7shop_persistence::journal::faults::MemoryStorage;
 use son7shop_persistence::journal::{DataFolder, FolderOptions, Journal, OpenHints, Recovered};
@@ -98,6 +98,32 @@ async fn a_partition_that_stays_closed_does_not_stop_its_neighbours_baskets() {
     assert_eq!(held(&shop, home).await, 1, "it was refused before it held anything");
     let again = buy(&shop, &all, 0).await.unwrap();
     assert_eq!((again.repeated, again.value.status), (true, OrderStatus::Cancelled));
+    shop.close(Duration::from_secs(20)).await;
+}
+
+/// The asks of two events of one home overtake each other: units that come back wait for their sale.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_before_it_was_sold_is_asked_again() {
+    let (storage, folder) = (MemoryStorage::new(), tempfile::tempdir().unwrap());
+    let shop = open_shop(&storage, folder.path(), 2).await;
+    let sku = skus(2).remove(1);
+    let new = NewProduct { sku: sku.clone(), name: "Air".into(), price: Won(1000), on_hand: 5, key: None };
+    shop.create_product(new).await.unwrap();
+    let gate = Arc::clone(&shop.inner.gates[1]);
+    let order = OrderId::new(clock::now(), 1, PartitionId(0));
+    let deadline = clock::now().plus_millis(600_000);
+    let held = PartHold { order, customer: kim(), lines: lines(&[&sku]), deadline };
+    calls::decide(&gate, Command::HoldPart(held)).await.unwrap();
+    let restock = Command::RestockPart { order, refund: 1, lines: Lines::from(lines(&[&sku])) };
+    let early = calls::decide(&gate, restock.clone()).await.unwrap();
+    assert_eq!(early, Outcome::Refused(Refusal::PartHeld));
+
+    let mut back = Box::pin(until_answered_by(&gate, &restock));
+    assert!(tokio::time::timeout(RETRY_MIN * 3, &mut back).await.is_err(), "it waits");
+    calls::decide(&gate, Command::ConfirmPart { order }).await.unwrap();
+    assert!(matches!(in_time(back).await, Some(Outcome::Accepted(_))));
+    let stock = shop.product(sku).await.unwrap().stock;
+    assert_eq!((stock.held, stock.sold, stock.available()), (0, 0, 5));
     shop.close(Duration::from_secs(20)).await;
 }
 

@@ -32,6 +32,10 @@ pub struct Verified {
     pub refunds: usize,
     /// Payments that the gateway was asked for.
     pub asked: usize,
+    /// Those of them where the gateway is ahead of the shop, with a step open that will find out.
+    pub under_way: usize,
+    /// Those of them of which the gateway did not say where they stand, for people.
+    pub unanswered: Vec<String>,
     /// Where journal and database differ, for people; at most a thousand.
     pub differences: Vec<String>,
     /// Differences over those that are kept.
@@ -56,12 +60,13 @@ pub async fn verify(settings: &Settings, storage: Arc<dyn Storage>, gateway: boo
         .await;
     audited.map_err(|error| OpenError::new("reading the database", error))?;
     store.close().await;
-    let (asked, differences) = gateway_check::compare(&settings.payments, std::mem::take(&mut comparison.asks)).await;
-    comparison.found.asked = asked;
-    for difference in differences {
+    comparison.end();
+    let compared = gateway_check::compare(&settings.payments, std::mem::take(&mut comparison.asks)).await;
+    for difference in compared.differences {
         comparison.differ(difference);
     }
-    Ok(comparison.end())
+    let (asked, under_way, unanswered) = (compared.asked, compared.under_way, compared.unanswered);
+    Ok(Verified { asked, under_way, unanswered, ..comparison.found })
 }
 
 fn replay_all(storage: Arc<dyn Storage>, path: &std::path::Path) -> Result<Vec<(Partition, Position)>, OpenError> {
@@ -136,16 +141,22 @@ impl Comparison {
         }
     }
 
+    /// The gateway is to be asked for the order's payments, as the journal has them where it still has them.
+    fn ask(&mut self, order: &OrderView) {
+        if self.gateway {
+            self.asks.extend(gateway_check::asks_of(order));
+        }
+    }
+
     fn order(&mut self, in_database: &OrderView) {
         self.found.orders += 1;
         if let Some(payment) = &in_database.payment {
             self.found.attempts += payment.attempts.len();
             self.found.refunds += payment.refunds.len();
         }
-        if self.gateway {
-            self.asks.extend(gateway_check::asks_of(in_database));
-        }
         let id = in_database.id;
+        let in_journal = self.partition(id.home()).and_then(|partition| partition.order(id));
+        self.ask(in_journal.as_ref().unwrap_or(in_database));
         self.orders.insert(id);
         for difference in differences::of_sums(in_database) {
             self.differ(difference);
@@ -159,7 +170,7 @@ impl Comparison {
             }
             return;
         }
-        match partition.order(id) {
+        match in_journal {
             Some(in_journal) => {
                 for difference in differences::of_order(&order_as_stored(in_journal), in_database) {
                     self.differ(difference);
@@ -171,7 +182,7 @@ impl Comparison {
     }
 
     /// What the database has not shown.
-    fn end(mut self) -> Verified {
+    fn end(&mut self) {
         for (partition, position) in std::mem::take(&mut self.partitions) {
             let id = partition.id();
             match self.positions.get(&id).copied() {
@@ -190,17 +201,15 @@ impl Comparison {
                     .filter(|product| !self.products.contains(&product.sku))
                     .map(|product| format!("product {}: in the journal, not in the database", product.sku)),
             );
-            missing.extend(
-                partition
-                    .orders()
-                    .filter(|order| !self.orders.contains(&order.id))
-                    .map(|order| format!("order {}: in the journal, not in the database", order.id)),
-            );
+            let orders: Vec<OrderView> = partition.orders().filter(|order| !self.orders.contains(&order.id)).collect();
+            for order in &orders {
+                missing.push(format!("order {}: in the journal, not in the database", order.id));
+                self.ask(order);
+            }
             for difference in missing {
                 self.differ(difference);
             }
         }
-        self.found
     }
 }
 

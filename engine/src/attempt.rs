@@ -9,6 +9,7 @@ use crate::step::{OpenStep, StepRef};
 use crate::time::Time;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Attempts that an order may have.
 pub const MAX_ATTEMPTS: usize = 50;
@@ -18,7 +19,7 @@ pub const MAX_REFUNDS: usize = 100;
 pub(crate) const MAX_PROOFS: usize = 4;
 /// Hints that an attempt follows up: whoever forges more of them waits for the attempt's end.
 pub(crate) const MAX_HINTS: u32 = 16;
-/// Entries of an order's timeline that its home keeps; the database keeps all.
+/// Entries of an order's timeline that its home keeps, the newest; the database keeps all.
 const MAX_ENTRIES: usize = 256;
 
 /// Where an attempt stands.
@@ -216,8 +217,33 @@ happened! {
     RefundSized "refund_sized"
     /// The money went back.
     RefundDone "refund_done"
-    /// An operator acted.
+    /// An operator acted; what follows from it is the next entry.
     OperatorActed "operator_acted"
+    /// A step is tried again at once.
+    StepRetried "step_retried"
+    /// The money did not go back and will not.
+    RefundRefused "refund_refused"
+}
+
+impl Entry {
+    /// Leaves out what is for those who run the shop only: who they are, and what the gateway says of the shop's calls.
+    pub(crate) fn for_customers(&mut self) {
+        match self.what {
+            what if what.is_internal() => self.answer.clear(),
+            Happened::PaymentEnded => {
+                let why = self.answer.find(": ").unwrap_or(self.answer.len());
+                self.answer.truncate(why);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Happened {
+    /// Whether what was answered is for those who run the shop only.
+    pub(crate) const fn is_internal(self) -> bool {
+        matches!(self, Self::OperatorActed | Self::StepTried | Self::PaymentLooked | Self::ProofRejected)
+    }
 }
 
 /// What is known of an order's paying, at home.
@@ -228,9 +254,10 @@ pub(crate) struct Payment {
     /// By number, from 1.
     pub refunds: Vec<Refund>,
     pub returned: Vec<Returned>,
-    pub entries: Vec<Entry>,
-    /// Whether more happened than is kept in `entries`.
-    pub more: bool,
+    /// The newest, oldest first.
+    pub entries: VecDeque<Entry>,
+    /// How many were before them.
+    pub left_out: u32,
 }
 
 impl Payment {
@@ -289,11 +316,10 @@ impl Payment {
     }
 
     pub(crate) fn tell(&mut self, entry: Entry) {
-        if self.entries.len() < MAX_ENTRIES {
-            self.entries.push(entry);
-        } else {
-            self.more = true;
+        if self.entries.len() >= MAX_ENTRIES && self.entries.pop_front().is_some() {
+            self.left_out = self.left_out.saturating_add(1);
         }
+        self.entries.push_back(entry);
     }
 }
 
@@ -357,6 +383,12 @@ pub struct PaymentView {
 }
 
 impl Attempt {
+    /// What nobody needs once it has ended.
+    pub(crate) fn forget_secrets(&mut self) {
+        self.pages = None;
+        self.proofs.clear();
+    }
+
     pub(crate) fn view(&self, number: u32) -> AttemptView {
         AttemptView {
             number,

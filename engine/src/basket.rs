@@ -42,6 +42,13 @@ fn to_all(ended: &Ended, command: impl Fn(OrderId) -> Command) -> Vec<(Partition
     ended.parts.iter().map(|part| (*part, command(ended.id))).collect()
 }
 
+/// Whether `outcome` answers what was asked. Asks of one order are under way side by side: who is to restock
+/// a part that has not heard yet of its order's confirmation is asked again.
+#[must_use]
+pub const fn answers(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::Refused(Refusal::PartHeld))
+}
+
 /// What home is told once every asked partition has answered [`Command::HoldPart`]:
 /// the order is placed if all hold their part, and refused with the first refusal if not.
 #[must_use]

@@ -7,6 +7,7 @@ use crate::money::Won;
 use crate::order::PricedLine;
 use crate::payment::{Begun, Captured, GivenBack, Nonce, PaymentMethod, Proof, Why};
 use crate::product::SaleTerms;
+use crate::recall::RecalledOrder;
 use crate::refusal::Refusal;
 use crate::step::{Call, StepRef};
 use crate::time::Time;
@@ -304,6 +305,8 @@ pub enum Command {
         /// The units; those of other partitions are passed over.
         lines: Lines,
     },
+    /// Know an order again that was forgotten.
+    RecallOrder(Box<RecalledOrder>),
     /// End the holds whose deadline has come.
     Tick,
     /// Forget what ended at or before `ended_by`, at or below `stored`.

@@ -10,6 +10,7 @@ use crate::money::Won;
 use crate::order::PricedLine;
 use crate::payment::{Begun, Captured, GivenBack, Nonce, PaymentMethod, Proof, Why};
 use crate::product::SaleTerms;
+use crate::recall::RecalledOrder;
 use crate::step::{Call, StepRef};
 use crate::time::Time;
 use compact_str::CompactString;
@@ -341,6 +342,8 @@ pub enum Event {
         /// What is for sale again here.
         lines: Lines,
     },
+    /// An order that was forgotten is known again, so that money of it can be given back.
+    OrderRecalled(Box<RecalledOrder>),
 }
 
 impl Event {

@@ -23,6 +23,7 @@ mod order;
 mod partition;
 pub mod payment;
 mod product;
+mod recall;
 mod refusal;
 mod routing;
 pub mod saga;
@@ -39,9 +40,10 @@ pub use money::{CURRENCY, Won};
 pub use order::{OrderStatus, OrderView, PartStatus, PricedLine, PricedLines};
 pub use partition::{Answer, Decision, ImageBeforePayments, Outcome, Partition, PartitionImage, SagaFigures, Timeline};
 pub use product::{MAX_NAME_BYTES, MAX_QUANTITY, MAX_UNITS, ProductView, SaleTerms, Stock};
+pub use recall::RecalledOrder;
 pub use refusal::Refusal;
 pub use routing::{Basket, partition_of};
-pub use step::{Call, DueStep, Participant, RefundWork, Step, StepClass, StepRef, StepState, Work};
+pub use step::{Call, DueStep, Lane, Participant, RefundWork, Step, StepClass, StepRef, StepState, Work};
 pub use time::Time;
 
 /// The position of an event in its partition's journal; the first event has LSN 1,

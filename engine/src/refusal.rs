@@ -111,6 +111,9 @@ pub enum Refusal {
     /// The part was ended by home before it was asked for.
     #[error("the part was ended before it was asked for")]
     PartEnded,
+    /// The part holds its units yet: it has not heard that its order was paid.
+    #[error("the part has not heard that its order was paid")]
+    PartHeld,
     /// The order costs nothing.
     #[error("the order costs nothing; there is nothing to pay")]
     NothingToPay,

@@ -19,13 +19,16 @@ use compact_str::{CompactString, format_compact};
 pub const SETTLE_MILLIS: i64 = 12_000;
 /// How long after an attempt's end at the gateway nothing can come of it any more, in milliseconds.
 pub const GRACE_MILLIS: i64 = 60_000;
+/// The looks for money of an attempt that ended without certainty while the gateway says that it is pending, after
+/// the first, in milliseconds: a bank may tell the gateway late.
+pub const LATE_LOOKS_MILLIS: [i64; 4] = [600_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000];
 /// The pauses between tries that failed: they double, from the first to the longest.
 pub const RETRY_FIRST_MILLIS: i64 = 1_000;
 /// The longest pause of a capture, whose order's units wait.
 pub const RETRY_CAPTURE_MILLIS: i64 = 60_000;
 /// The longest pause of what nobody waits for.
 pub const RETRY_OTHER_MILLIS: i64 = 600_000;
-/// Tries of a step after which it is parked: of a refund that is a day. One of an attempt is not parked while
+/// Tries of a step after which it is parked: of a refund that is most of a day. One of an attempt is not parked while
 /// the gateway may still end it by its clock.
 pub const CAPTURE_TRIES: u32 = 30;
 /// The same of what must be retried until it is done.
@@ -119,8 +122,14 @@ fn still_pending(step: &Step, pending: u8, wrong_proof: bool, now: Time) -> Repo
     let answer = CompactString::const_new("pending");
     let gone = gone(step, now);
     if step.work.ended {
-        // The one late look: what is pending now can no longer be paid.
-        return if gone { Report::Looked { answer } } else { retry(step, answer, Call::LOOK, GRACE_MILLIS, now) };
+        // What is pending after the last of them can no longer be paid.
+        return match LATE_LOOKS_MILLIS.get(usize::from(pending)) {
+            Some(wait) => {
+                let next = Call::LookUp { pending: pending + 1, wrong_proof };
+                retry(step, answer, next, *wait, now)
+            }
+            None => Report::Looked { answer },
+        };
     }
     if step.work.proof.is_none() {
         // A hint that was not true.
@@ -174,7 +183,8 @@ fn looked_for_refund(step: &Step, answered: Answered, now: Time) -> Report {
         None => Report::Sized { amount: left, before: left },
         Some((amount, before)) if left.0 == before.0.saturating_sub(amount.0) => done(amount),
         Some((_, before)) if left == before => {
-            let wait = if step.tries < 2 { 0 } else { pause(step) };
+            // The call whose answer was lost may be at work yet.
+            let wait = pause(step).max(SETTLE_MILLIS);
             retry(step, CompactString::const_new("not given back"), Call::GiveBack, wait, now)
         }
         Some(_) if late => Report::Sized { amount: left, before: left },

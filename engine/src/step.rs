@@ -43,6 +43,14 @@ impl Call {
     /// The first look at a payment's standing.
     pub const LOOK: Self = Self::LookUp { pending: 0, wrong_proof: false };
 
+    pub(crate) const fn lane(self) -> Lane {
+        match self {
+            Self::Begin => Lane::Begin,
+            Self::Capture => Lane::Capture,
+            Self::Lapse | Self::LookUp { .. } | Self::GiveBack => Lane::Other,
+        }
+    }
+
     /// The call as it stands in the API and in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +62,17 @@ impl Call {
             Self::GiveBack => "give_back",
         }
     }
+}
+
+/// Which calls wait for their turn together: none keeps those of another lane waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// To begin a payment: a shopper waits, and nothing is owed.
+    Begin,
+    /// To take money, which may take the gateway long.
+    Capture,
+    /// Everything else: questions, refunds, what time ended.
+    Other,
 }
 
 /// Who plays a part in the saga.
@@ -187,8 +206,8 @@ pub struct DueStep {
     pub step: StepRef,
     /// Whose part it is.
     pub part: Participant,
-    /// Whether the call is to begin a payment, for which a shopper waits and nothing is owed.
-    pub begins: bool,
+    /// With whom its call waits.
+    pub lane: Lane,
 }
 
 /// What a step is about.

@@ -107,7 +107,7 @@ fn token_key() -> Result<Option<String>, KeyError> {
 fn run(program: Program) -> anyhow::Result<ExitCode> {
     let key = token_key()?;
     let key = key.as_deref();
-    let settings = Settings::load(&program.flags, key.is_some(), commands::paying::kakao_key().is_some())?;
+    let settings = Settings::load(&program.flags, key.is_some(), commands::paying::kakao_key()?.is_some())?;
     match program.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve::run(&settings, key),
         Command::Config => {

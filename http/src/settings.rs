@@ -2,6 +2,7 @@
 //!
 //! Secrets come from the environment and are never printed.
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use son7shop_actors::Payments;
@@ -135,13 +136,15 @@ pub struct Settings {
     /// The merchant's number at Kakao Pay; `None`: the one for tests.
     pub kakao_cid: Option<String>,
     /// Whether Kakao Pay moves real money.
-    pub kakao_profile: KakaoProfile,
+    pub kakao_profile: Option<KakaoProfile>,
     /// The first of the sandbox's ports; `None`: the one after the shop's.
     pub sandbox_port: Option<u16>,
     /// What is logged.
     pub log: String,
     /// Whether the signing key comes from the environment.
     pub own_key: bool,
+    /// Whether there is a key for Kakao Pay.
+    pub kakao_key: bool,
 }
 
 /// Why settings cannot be used.
@@ -205,6 +208,24 @@ pub enum SettingsError {
         /// The address.
         listen: SocketAddr,
     },
+    /// The gateway would send browsers to an address that means nothing to them.
+    #[error(
+        "{listen} can be reached from elsewhere: set SON7_PUBLIC_URL to where browsers reach the shop, such as \
+         https://shop.example; Kakao Pay sends them back there"
+    )]
+    PublicUrlNeeded {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// A public shop must say whether money moves.
+    #[error(
+        "{listen} can be reached from elsewhere: set SON7_KAKAO_PROFILE to live, with your own cid, or to test if orders \
+         are to be confirmed without anybody's money"
+    )]
+    ProfileNeeded {
+        /// The address.
+        listen: SocketAddr,
+    },
 }
 
 /// How orders are paid.
@@ -256,12 +277,13 @@ impl Settings {
             public_url: flags.public_url.or(file.public_url),
             kakao_url: flags.kakao_url.or(file.kakao_url),
             kakao_cid: flags.kakao_cid.or(file.kakao_cid),
-            kakao_profile: flags.kakao_profile.or(file.kakao_profile).unwrap_or(KakaoProfile::Test),
+            kakao_profile: flags.kakao_profile.or(file.kakao_profile),
             sandbox_port: flags.sandbox_port.or(file.sandbox_port),
             webhooks_private: flags.webhooks_private.map(|set| set == 1).or(file.webhooks_private).unwrap_or(false),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             data_dir,
             own_key,
+            kakao_key,
         };
         settings.check_limit()?;
         Ok(settings)
@@ -283,10 +305,17 @@ impl Settings {
         if !self.own_key {
             return Err(SettingsError::KeyNeeded { listen: self.listen });
         }
-        if self.payments == PaidBy::Sandbox {
-            return Err(SettingsError::SandboxExposed { listen: self.listen });
+        match self.payments {
+            PaidBy::Sandbox => Err(SettingsError::SandboxExposed { listen: self.listen }),
+            PaidBy::Kakaopay if self.public_url.is_none() => {
+                Err(SettingsError::PublicUrlNeeded { listen: self.listen })
+            }
+            // By default nobody's money moves: orders would be confirmed that were not paid.
+            PaidBy::Kakaopay if self.kakao_profile.is_none() => {
+                Err(SettingsError::ProfileNeeded { listen: self.listen })
+            }
+            PaidBy::Kakaopay | PaidBy::Off => Ok(()),
         }
-        Ok(())
     }
 
     /// What the shop is opened with.
@@ -309,27 +338,45 @@ impl Settings {
         }
     }
 
-    /// The settings as a file would say them, the database's password hidden.
+    /// The settings as a file would say them, passwords hidden; a secret is set or not.
     #[must_use]
     pub fn shown(&self) -> String {
-        let partitions =
-            self.partitions.map_or("# partitions: as the data folder says".to_owned(), |n| format!("partitions = {n}"));
-        format!(
-            "listen = \"{}\"\ndata_dir = \"{}\"\ndatabase_url = \"{}\"\n{partitions}\nhold_seconds = {}\norders_max = {}\n\
-             journal_limit_mib = {}\nsegment_mib = {}\nstop_seconds = {}\nwebhooks_private = {}\npayments = \"{}\"\nlog = \"{}\"\n# {TOKEN_KEY}: {}\n",
-            self.listen,
-            self.data_dir.display(),
-            without_password(&self.database_url),
-            self.hold_seconds,
-            self.orders_max,
-            self.journal_limit_mib,
-            self.segment_mib,
-            self.stop_seconds,
-            self.webhooks_private,
-            self.payments.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned()),
-            self.log,
-            if self.own_key { "set" } else { "not set; the data folder's own key, good for loopback only" },
-        )
+        let text = |name, value: &str| format!("{name} = {}", toml::Value::from(value));
+        let word = |name, value: Option<PossibleValue>| text(name, value.as_ref().map_or("", PossibleValue::get_name));
+        let or = |name, value: Option<&str>, default| match value {
+            Some(value) => text(name, &without_password(value)),
+            None => format!("# {name}: {default}"),
+        };
+        let number = |name, value: Option<u16>, default| match value {
+            Some(value) => format!("{name} = {value}"),
+            None => format!("# {name}: {default}"),
+        };
+        let secret = |name, is_set, otherwise| format!("# {name}: {}", if is_set { "set" } else { otherwise });
+        let lines = [
+            text("listen", &self.listen.to_string()),
+            text("data_dir", &self.data_dir.to_string_lossy()),
+            text("database_url", &without_password(&self.database_url)),
+            number("partitions", self.partitions, "as the data folder says"),
+            format!("hold_seconds = {}", self.hold_seconds),
+            format!("orders_max = {}", self.orders_max),
+            format!("journal_limit_mib = {}", self.journal_limit_mib),
+            format!("segment_mib = {}", self.segment_mib),
+            format!("stop_seconds = {}", self.stop_seconds),
+            format!("webhooks_private = {}", self.webhooks_private),
+            word("payments", self.payments.to_possible_value()),
+            or("public_url", self.public_url.as_deref(), "http:// and where it listens"),
+            or("kakao_url", self.kakao_url.as_deref(), "the real one"),
+            or("kakao_cid", self.kakao_cid.as_deref(), "the one for tests"),
+            match self.kakao_profile {
+                Some(profile) => word("kakao_profile", profile.to_possible_value()),
+                None => "# kakao_profile: test; beyond loopback it must be said".to_owned(),
+            },
+            number("sandbox_port", self.sandbox_port, "the one after the shop's"),
+            text("log", &self.log),
+            secret(TOKEN_KEY, self.own_key, "not set; the data folder's own key, good for loopback only"),
+            secret(KAKAO_KEY, self.kakao_key, "not set"),
+        ];
+        lines.map(|line| line + "\n").concat()
     }
 }
 
@@ -427,7 +474,10 @@ mod tests {
 
     #[test]
     fn beyond_loopback_the_key_must_be_the_operators() {
-        let at = |listen: &str| Flags { listen: Some(listen.parse().unwrap()), ..Flags::default() };
+        let at = |listen: &str| {
+            let (listen, public_url) = (listen.parse().ok(), Some("https://shop.example".to_owned()));
+            Flags { listen, public_url, kakao_profile: Some(KakaoProfile::Live), ..Flags::default() }
+        };
         let check =
             |listen: &str, own_key| Settings::load(&at(listen), own_key, true).unwrap().check_exposure().is_ok();
         assert!(check("127.0.0.1:1", false) && check("[::1]:1", false) && check("0.0.0.0:1", true));
@@ -438,9 +488,65 @@ mod tests {
     fn beyond_loopback_nobody_pays_in_the_sandbox() {
         let beyond = Flags { listen: Some("0.0.0.0:1".parse().unwrap()), ..Flags::default() };
         let check = |flags: &Flags, key| Settings::load(flags, true, key).unwrap().check_exposure();
-        assert!(check(&beyond, true).is_ok());
         assert!(matches!(check(&beyond, false), Err(SettingsError::SandboxExposed { .. })));
         assert!(check(&Flags { payments: Some(PaidBy::Off), ..beyond }, false).is_ok());
+    }
+
+    #[test]
+    fn beyond_loopback_the_gateway_must_know_the_way_back() {
+        let check = |listen: &str, public_url: Option<&str>| {
+            let (listen, public_url) = (listen.parse().ok(), public_url.map(str::to_owned));
+            let (payments, kakao_profile) = (Some(PaidBy::Kakaopay), Some(KakaoProfile::Live));
+            let flags = Flags { listen, public_url, payments, kakao_profile, ..Flags::default() };
+            Settings::load(&flags, true, true).unwrap().check_exposure()
+        };
+        for listen in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+            let said = check(listen, None).unwrap_err().to_string();
+            assert!(said.contains("SON7_PUBLIC_URL") && said.contains(listen), "{said}");
+            assert!(check(listen, Some("https://shop.example")).is_ok());
+        }
+        assert!(check("127.0.0.1:1", None).is_ok());
+    }
+
+    #[test]
+    fn beyond_loopback_it_must_be_said_that_no_money_moves() {
+        let check = |listen: &str, kakao_profile| {
+            let (listen, public_url) = (listen.parse().ok(), Some("https://shop.example".to_owned()));
+            let flags = Flags { listen, public_url, kakao_profile, ..Flags::default() };
+            Settings::load(&flags, true, true).unwrap().check_exposure()
+        };
+        assert!(matches!(check("0.0.0.0:1", None), Err(SettingsError::ProfileNeeded { .. })));
+        assert!(check("0.0.0.0:1", Some(KakaoProfile::Test)).is_ok() && check("127.0.0.1:1", None).is_ok());
+    }
+
+    #[test]
+    fn what_is_shown_is_a_file_that_says_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.toml");
+        let set = Flags {
+            data_dir: Some("a \"b\" \\c".into()),
+            partitions: Some(3),
+            payments: Some(PaidBy::Kakaopay),
+            public_url: Some("https://shop.example".to_owned()),
+            kakao_url: Some("https://gateway.example/v1".to_owned()),
+            kakao_cid: Some("C000000001".to_owned()),
+            kakao_profile: Some(KakaoProfile::Live),
+            sandbox_port: Some(7),
+            ..Flags::default()
+        };
+        for flags in [Flags::default(), set] {
+            let settings = Settings::load(&flags, true, true).unwrap();
+            let shown = settings.shown();
+            std::fs::write(&path, &shown).unwrap();
+            let read = Settings::load(&Flags { config: Some(path.clone()), ..Flags::default() }, true, true).unwrap();
+            assert_eq!(read, settings, "{shown}");
+            // Whatever can be set is told, if only that it is not set.
+            let told: Vec<_> =
+                shown.lines().filter_map(|line| line.trim_start_matches("# ").split([' ', ':']).next()).collect();
+            let all = <Flags as Args>::augment_args(clap::Command::new(""));
+            let names = all.get_arguments().filter(|arg| arg.get_id() != "config").map(|arg| arg.get_id().as_str());
+            assert_eq!(names.filter(|name| !told.contains(name)).collect::<Vec<_>>(), Vec::<&str>::new());
+        }
     }
 
     #[test]

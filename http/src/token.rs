@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
-use son7shop_engine::CustomerId;
+use son7shop_engine::{CustomerId, Requester};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
@@ -46,6 +46,19 @@ pub struct Identity {
     pub role: Role,
     /// Who they are.
     pub subject: CustomerId,
+    /// The second, since 1970, at which their token is over.
+    pub exp: u64,
+}
+
+impl Identity {
+    /// On whose behalf they ask.
+    #[must_use]
+    pub fn into_requester(self) -> Requester {
+        match self.role {
+            Role::Admin => Requester::Admin,
+            Role::Customer => Requester::Customer(self.subject),
+        }
+    }
 }
 
 /// Why a token is not taken.
@@ -201,14 +214,12 @@ type Half = HashMap<Box<str>, Verified, foldhash::fast::RandomState>;
 #[derive(Clone)]
 struct Verified {
     identity: Identity,
-    /// The second at which it is over.
-    exp: u64,
     verifier: u64,
 }
 
 impl Remembered {
     fn find(&mut self, token: &str, verifier: u64, now: u64) -> Option<Identity> {
-        let holds = |verified: &Verified| verified.verifier == verifier && now < verified.exp;
+        let holds = |verified: &Verified| verified.verifier == verifier && now < verified.identity.exp;
         if let Some(verified) = self.new.get(token) {
             return holds(verified).then(|| verified.identity.clone());
         }
@@ -248,16 +259,16 @@ impl Tokens {
         if let Some(identity) = VERIFIED.with_borrow_mut(|verified| verified.find(token, verifier, now)) {
             return Ok(identity);
         }
-        let (identity, exp) = self.decode(token)?;
-        if exp <= now {
+        let identity = self.decode(token)?;
+        if identity.exp <= now {
             return Err(TokenError::Expired);
         }
-        let verified = Verified { identity: identity.clone(), exp, verifier };
+        let verified = Verified { identity: identity.clone(), verifier };
         VERIFIED.with_borrow_mut(|remembered| remembered.keep(token.into(), verified));
         Ok(identity)
     }
 
-    fn decode(&self, token: &str) -> Result<(Identity, u64), TokenError> {
+    fn decode(&self, token: &str) -> Result<Identity, TokenError> {
         if token.len() > HEADER_MAX {
             return Err(TokenError::Invalid);
         }
@@ -270,7 +281,7 @@ impl Tokens {
             return Err(TokenError::Invalid);
         }
         let subject = CustomerId::parse(&decoded.claims.sub).map_err(|_| TokenError::Invalid)?;
-        Ok((Identity { role: decoded.claims.role, subject }, decoded.claims.exp))
+        Ok(Identity { role: decoded.claims.role, subject, exp: decoded.claims.exp })
     }
 }
 
@@ -351,8 +362,8 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_ends_when_the_token_does() {
-        let identity = Identity { role: Role::Customer, subject: CustomerId::parse("kim").unwrap() };
-        let verified = Verified { identity: identity.clone(), exp: 10, verifier: 7 };
+        let identity = Identity { role: Role::Customer, subject: CustomerId::parse("kim").unwrap(), exp: 10 };
+        let verified = Verified { identity: identity.clone(), verifier: 7 };
         let mut remembered = Remembered::default();
         remembered.keep("often".into(), verified.clone());
         remembered.keep("once".into(), verified.clone());

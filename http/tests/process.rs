@@ -285,6 +285,12 @@ fn wrong_settings_are_refused_with_words() {
     place.set("SON7_LISTEN", "0.0.0.0:0");
     let said = refusal(&place);
     assert!(said.contains("SON7_TOKEN_KEY") && said.contains("127.0.0.1"), "{said}");
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIOVzRVz/yVrgJuukYQQAQTrw5rKgNFm1tQYFUXnDqy6H\n-----END PRIVATE KEY-----\n";
+    for (name, value) in [("SON7_TOKEN_KEY", key), ("SON7_KAKAO_KEY", "DEV0"), ("SON7_PAYMENTS", "kakaopay")] {
+        place.set(name, value);
+    }
+    let said = refusal(&place);
+    assert!(said.contains("SON7_PUBLIC_URL") && said.contains("0.0.0.0"), "{said}");
     place.set("SON7_LISTEN", "127.0.0.1:0");
     place.set("SON7_DATABASE_URL", "oracle://somewhere/shop");
     let said = refusal(&place);
@@ -315,10 +321,18 @@ fn a_wrong_variable_is_named_and_an_empty_one_is_not_set() {
 fn a_key_that_is_no_text_is_refused() {
     let place = Place::new(1);
     let key = OsStr::from_bytes(b"secret \xff");
-    let output = place.shop.command(&["config"]).env("SON7_TOKEN_KEY", key).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(said.contains("SON7_TOKEN_KEY") && !said.contains("secret"), "{said}");
+    for name in ["SON7_TOKEN_KEY", "SON7_KAKAO_KEY", "SON7_DATABASE_URL"] {
+        for command in ["config", "serve"] {
+            let output = place.shop.command(&[command]).env(name, key).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success() && output.stdout.is_empty(), "{name}: {output:?}");
+            assert!(said.contains(name) && !said.contains("secret"), "{name}: {said}");
+        }
+    }
+    let mut place = place;
+    place.set("SON7_KAKAO_KEY", " ");
+    let said = refusal(&place);
+    assert!(said.contains("Kakao Pay's key"), "{said}");
 }
 
 #[test]
@@ -328,6 +342,16 @@ fn config_hides_the_password() {
     let (code, said) = place.run(&["config"]);
     assert_eq!(code, Some(0));
     assert!(said.contains("partitions = 2") && said.contains("shop:***@") && !said.contains("s3cret"), "{said}");
+    assert!(said.contains("# SON7_KAKAO_KEY: not set"), "{said}");
+    place.set("SON7_KAKAO_KEY", "DEV0s3cret");
+    place.set("SON7_PUBLIC_URL", "https://shop.example");
+    let (code, said) = place.run(&["config"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("# SON7_KAKAO_KEY: set") && !said.contains("s3cret"), "{said}");
+    assert!(
+        said.contains("public_url = \"https://shop.example\"") && said.contains("payments = \"kakaopay\""),
+        "{said}"
+    );
 }
 
 /// What the log says of connections that were still open when their time to end was over.

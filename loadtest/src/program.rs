@@ -95,7 +95,17 @@ pub struct Program {
 
 impl Program {
     /// Starts a program and awaits its line. Both its outputs go into the file `log`.
-    pub fn start(mut command: Command, log: &Path, patience: Duration) -> Result<Self, ProgramError> {
+    pub fn start(command: Command, log: &Path, patience: Duration) -> Result<Self, ProgramError> {
+        Self::start_saying(READY_LINE, command, log, patience)
+    }
+
+    /// The same for a program that says that it serves in other words, with its address after them.
+    pub fn start_saying(
+        ready_line: &'static str,
+        mut command: Command,
+        log: &Path,
+        patience: Duration,
+    ) -> Result<Self, ProgramError> {
         let name = command.get_program().to_string_lossy().into_owned();
         let log_error = |source| ProgramError::Log { path: log.to_path_buf(), source };
         let file = File::options().create(true).append(true).open(log).map_err(log_error)?;
@@ -103,7 +113,7 @@ impl Program {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let mut child = Watched::start(&mut command, None)
             .map_err(|source| ProgramError::Start { program: name.clone(), source })?;
-        let ready = child.take_stdout().map(|stdout| watch_output(stdout, file));
+        let ready = child.take_stdout().map(|stdout| watch_output(ready_line, stdout, file));
         let mut program = Self { child, name, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let address = ready.map(|ready| ready.recv_timeout(patience));
         match address {
@@ -168,12 +178,12 @@ impl Program {
 
 /// Copies a program's output into its log for as long as it lives, so that it never waits for a reader;
 /// gives the address on from the line that names it.
-fn watch_output(stdout: ChildStdout, mut log: File) -> Receiver<SocketAddr> {
+fn watch_output(ready_line: &'static str, stdout: ChildStdout, mut log: File) -> Receiver<SocketAddr> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             // Nobody may be waiting any more, and a log that cannot be written is not worth ending for.
-            if let Some(address) = line.split(READY_LINE).nth(1).and_then(|rest| rest.trim().parse().ok()) {
+            if let Some(address) = line.split(ready_line).nth(1).and_then(|rest| rest.trim().parse().ok()) {
                 let _ = sender.send(address);
             }
             let _ = writeln!(log, "{line}");
@@ -231,6 +241,9 @@ mod tests {
         assert_eq!(program.address(), "127.0.0.1:81".parse().unwrap());
         let status = program.stop(Duration::from_secs(30)).unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
+        let script = "echo 'listening on http://127.0.0.1:81'; echo 'control http://127.0.0.1:82'; exec sleep 600";
+        let other = Program::start_saying("control http://", shell(script), &log, Duration::from_secs(30)).unwrap();
+        assert_eq!(other.address(), "127.0.0.1:82".parse().unwrap());
     }
 
     #[test]

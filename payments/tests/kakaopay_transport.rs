@@ -274,6 +274,27 @@ async fn a_refusal_by_kakao_pay_is_an_answer_and_opens_nothing() {
 }
 
 #[tokio::test]
+async fn captures_that_hang_keep_no_look_up_or_refund_waiting() {
+    let gate = Arc::new(Notify::new());
+    let hung = Arc::clone(&gate);
+    let toy = Toy::start(move |endpoint| match endpoint {
+        "approve" => Act::Gate(Arc::clone(&hung), captured()),
+        other => all_well(other),
+    });
+    let toy = toy.await;
+    let mut settings = settings(&toy.base);
+    settings.others_max = 1;
+    let client = Arc::new(KakaoPay::new(&settings).unwrap());
+    let hanging = Arc::clone(&client);
+    let hanging = tokio::spawn(async move { hanging.capture(&capture()).await });
+    toy.came(1).await;
+    assert!(matches!(client.look_up(&look_up()).await, Answered::Stands(_)));
+    assert!(matches!(client.refund(&refund()).await, Answered::GaveBack(_)));
+    gate.notify_one();
+    assert!(matches!(hanging.await.unwrap(), Answered::Captured(_)));
+}
+
+#[tokio::test]
 async fn begins_that_hang_keep_no_capture_look_up_or_refund_waiting() {
     let gate = Arc::new(Notify::new());
     let hung = Arc::clone(&gate);

@@ -22,6 +22,7 @@ pub const MESSAGE_TYPES: &[&str] = &[
     "payment.captured_late",
     "refund.requested",
     "refund.done",
+    "refund.refused",
     "saga.parked",
     "product.created",
     "stock.adjusted",
@@ -107,6 +108,7 @@ pub(super) fn message_of(record: &Record, lsn: Lsn, partition: PartitionId) -> O
         | Event::PartReleased { .. }
         | Event::PartConfirmed { .. }
         | Event::PartRestocked { .. }
+        | Event::OrderRecalled(_)
         | Event::Forgotten { .. } => return None,
         paying => {
             let (kind, data) = of_paying(paying)?;
@@ -152,6 +154,9 @@ fn of_paying(event: &Event) -> Option<(&'static str, Value)> {
                 "currency": CURRENCY, "order_refunded": all,
             });
             ("refund.done", data)
+        }
+        Event::RefundRefused { order, refund } => {
+            ("refund.refused", json!({ "order": order.to_string(), "refund": refund }))
         }
         Event::StepTried { order, step, answer, next: None } => {
             let (of, number) = match step {
@@ -399,6 +404,11 @@ mod tests {
                 json!({
                     "order": id.to_string(), "refund": 1, "attempt": 2, "amount": 5, "currency": "KRW", "order_refunded": false,
                 }),
+            ),
+            (
+                Event::RefundRefused { order, refund: 1 },
+                "refund.refused",
+                json!({ "order": id.to_string(), "refund": 1 }),
             ),
             (parked, "saga.parked", json!({ "order": id.to_string(), "attempt": 2, "answer": "no" })),
         ];

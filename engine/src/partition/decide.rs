@@ -59,6 +59,7 @@ impl Partition {
             Command::RequestRefund { order, refund } => self.request_refund(now, *order, refund),
             Command::Operate { order, step, act, by, reason } => self.operate(now, *order, *step, act, by, reason),
             Command::RestockPart { order, refund, lines } => self.restock_part(now, *order, *refund, lines),
+            Command::RecallOrder(recalled) => self.recall_order(now, recalled),
             Command::Tick => Ok(Decision::Repeat(Answer::Done)),
             Command::Forget { stored, ended_by } => Ok(self.forget(now, *stored, *ended_by)),
         }

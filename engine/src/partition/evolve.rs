@@ -352,8 +352,9 @@ impl Partition {
 
     /// False if there was nothing to forget.
     fn forget_through(&mut self, through: Lsn) -> bool {
-        let before = self.ended.len();
+        let mut forgot = false;
         while let Some((_, lsn, gone)) = self.ended.pop_front_if(|(_, lsn, _)| *lsn <= through) {
+            forgot = true;
             match gone {
                 // One that something happened to since has ended again, and stands further back.
                 Gone::Order(id) if self.find_order(id).is_none_or(|order| order.lsn != lsn) => {}
@@ -361,7 +362,9 @@ impl Partition {
                     self.remove_order(id);
                     self.payments.remove(&id);
                 }
-                Gone::Restocked(id, refund) => drop(self.restocked.remove(&(id, refund))),
+                // Kept for ever: home may ask again whenever its cursor was held up, and units must not be
+                // restocked twice.
+                Gone::Restocked(..) => self.ended.push_back((self.time, self.lsn, gone)),
                 Gone::Part(id) => drop(self.parts.remove(&id)),
                 Gone::Refused(id) => drop(self.refused.remove(&id)),
                 Gone::Key(key) => {
@@ -372,7 +375,7 @@ impl Partition {
                 }
             }
         }
-        self.ended.len() < before
+        forgot
     }
 }
 

@@ -7,8 +7,9 @@ use crate::attempt::{Attempt, AttemptStatus, Entry, Happened, Payment, Refund, R
 use crate::event::{Ended, Event, Lines};
 use crate::ids::{OrderId, RequestKey};
 use crate::money::Won;
-use crate::order::{Line, Order, OrderStatus, PartStatus};
+use crate::order::{Elsewhere, Line, Order, OrderStatus, PartStatus, PricedLine};
 use crate::payment::{Begun, Captured, GivenBack, Nonce, PaymentMethod, Proof, Why};
+use crate::recall::RecalledOrder;
 use crate::saga;
 use crate::step::{Call, OpenStep, StepRef};
 use crate::time::Time;
@@ -69,6 +70,7 @@ impl Partition {
             Event::RefundRefused { order, refund } => self.refund_refused(*order, *refund),
             Event::PartRestocked { order, refund, lines } => self.part_restocked(*order, *refund, lines),
             Event::OperatorActed { effect, .. } => self.apply(effect),
+            Event::OrderRecalled(recalled) => self.order_recalled(recalled),
             _ => false,
         }
     }
@@ -181,6 +183,7 @@ impl Partition {
     fn payment_captured(&mut self, ended: &Ended, number: u32, captured: &Captured) -> bool {
         let Some(attempt) = self.touched(ended.id, number) else { return false };
         attempt.status = AttemptStatus::Captured;
+        attempt.forget_secrets();
         attempt.captured = Some(Box::new(captured.clone()));
         self.set_step(ended.id, StepRef::Attempt(number), None);
         self.end_order(ended, OrderStatus::Confirmed, Units::Sold)
@@ -191,6 +194,7 @@ impl Partition {
         let Some(attempt) = self.touched(id, number) else { return false };
         let live = attempt.status.is_live();
         attempt.status = AttemptStatus::CapturedLate;
+        attempt.forget_secrets();
         attempt.captured = Some(Box::new(captured.clone()));
         self.set_step(id, StepRef::Attempt(number), None);
         if live {
@@ -224,8 +228,7 @@ impl Partition {
         let attempt = self.payments.get_mut(&id).and_then(|payment| payment.attempt_mut(number));
         let Some(attempt) = attempt.filter(|attempt| attempt.status.is_live()) else { return false };
         attempt.status = AttemptStatus::Ended(why);
-        attempt.pages = None;
-        attempt.proofs.clear();
+        attempt.forget_secrets();
         self.set_step(id, StepRef::Attempt(number), look_at.map(|at| (Call::LOOK, at)));
         true
     }
@@ -303,9 +306,10 @@ impl Partition {
     fn refund_done(&mut self, id: OrderId, number: u32, back: &GivenBack, restock: &Lines) -> bool {
         self.touch(id);
         let Some(payment) = self.payments.get_mut(&id) else { return false };
-        let Some(refund) = payment.refund_mut(number).filter(|refund| refund.status == RefundStatus::UnderWay) else {
+        let Some(refund) = payment.refund_mut(number).filter(|refund| refund.status != RefundStatus::Done) else {
             return false;
         };
+        let given_up = refund.status == RefundStatus::Refused;
         refund.status = RefundStatus::Done;
         refund.receipt.clone_from(&back.receipt);
         refund.sized = Some((back.amount, refund.sized.map_or(back.amount, |(_, before)| before)));
@@ -313,8 +317,14 @@ impl Partition {
         let Some(attempt) = payment.attempt_mut(attempt) else { return false };
         attempt.refunded = Won(attempt.refunded.0.saturating_add(back.amount.0));
         let all = attempt.status == AttemptStatus::Captured && Payment::left(attempt) <= Won(0);
-        for line in lines.iter().filter(|_| restocks) {
-            if let Some(returned) = payment.returned.iter_mut().find(|returned| returned.sku == line.sku) {
+        for line in &lines {
+            let Some(returned) = payment.returned.iter_mut().find(|returned| returned.sku == line.sku) else {
+                continue;
+            };
+            if given_up {
+                returned.refunded = returned.refunded.saturating_add(line.quantity);
+            }
+            if restocks {
                 returned.restocked = returned.restocked.saturating_add(line.quantity);
             }
         }
@@ -338,6 +348,36 @@ impl Partition {
         }
         self.set_step(id, StepRef::Refund(number), None);
         true
+    }
+
+    /// Its units were counted as sold all the time.
+    fn order_recalled(&mut self, recalled: &RecalledOrder) -> bool {
+        let home = recalled.lines.iter().map(|line| {
+            let PricedLine { quantity, unit_price, sale, .. } = *line;
+            Some(Line { product: self.find(&line.sku)?, quantity, unit_price, sale })
+        });
+        let Some(lines) = home.collect::<Option<SmallVec<[Line; 1]>>>() else { return false };
+        let elsewhere = (!recalled.parts.is_empty())
+            .then(|| Box::new(Elsewhere { asked: recalled.parts.clone(), lines: recalled.elsewhere.to_vec() }));
+        let order = Order {
+            id: recalled.id,
+            customer: recalled.customer.clone(),
+            key: recalled.key,
+            lines,
+            elsewhere,
+            total: recalled.total,
+            status: recalled.status,
+            placed_at: recalled.placed_at,
+            deadline: recalled.deadline,
+            ended_at: recalled.ended_at,
+            lsn: self.lsn,
+        };
+        if self.insert_order(order).is_none() {
+            return false;
+        }
+        let no_other = self.payments.insert(recalled.id, recalled.payment.clone()).is_none();
+        self.over(recalled.id);
+        no_other
     }
 
     /// Units of a confirmed order of ours are for sale again.
@@ -503,9 +543,10 @@ fn told(event: &Event) -> Option<Told> {
         Event::PaymentCapturedLate { attempt: number, captured, .. } => {
             attempt(Happened::PaymentCapturedLate, number, captured.receipt.clone())
         }
-        Event::PaymentEnded { attempt: number, why, look_at, .. } => {
-            let step = Some(StepRef::Attempt(*number));
-            Some((Happened::PaymentEnded, step, CompactString::const_new(why.as_str()), *look_at))
+        Event::PaymentEnded { attempt: number, why, answer, look_at, .. } => {
+            let (step, why) = (Some(StepRef::Attempt(*number)), why.as_str());
+            let said = if answer.is_empty() || answer == why { why.into() } else { format!("{why}: {answer}") };
+            Some((Happened::PaymentEnded, step, crate::payment::cut(&said), *look_at))
         }
         Event::PaymentLooked { attempt: number, answer, .. } => {
             attempt(Happened::PaymentLooked, number, answer.clone())
@@ -518,6 +559,8 @@ fn told(event: &Event) -> Option<Told> {
         }
         Event::RefundSized { refund: number, .. } => refund(Happened::RefundSized, number, none()),
         Event::RefundDone { refund: number, back, .. } => refund(Happened::RefundDone, number, back.receipt.clone()),
+        Event::RefundRefused { refund: number, .. } => refund(Happened::RefundRefused, number, none()),
+        Event::StepRetried { step, .. } => Some((Happened::StepRetried, Some(*step), none(), None)),
         Event::OperatorActed { step, by, reason, .. } => {
             let answer = crate::payment::cut(&format!("{by}: {reason}"));
             Some((Happened::OperatorActed, Some(*step), answer, None))

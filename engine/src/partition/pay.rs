@@ -10,6 +10,7 @@ use crate::ids::{CustomerId, OrderId, RequestKey};
 use crate::money::Won;
 use crate::order::{Order, OrderStatus, PartStatus};
 use crate::payment::{Captured, GivenBack, Nonce, PaymentMethod, Proof, Why};
+use crate::recall::RecalledOrder;
 use crate::refusal::Refusal;
 use crate::saga;
 use crate::step::{Call, StepRef};
@@ -149,9 +150,10 @@ impl Partition {
         Ok(Some(Event::PaymentCapturedLate { order: order.id, attempt: number, captured, refund, held }))
     }
 
-    /// The refund's end; `None` if it has ended.
+    /// The refund's end; `None` if it is done. One that an operator gave up as refused, while the gateway was
+    /// at work on it, is done all the same: the money went back.
     fn gave_back(&self, order: &Order, payment: &Payment, number: u32, back: &GivenBack) -> Option<Event> {
-        let refund = payment.refund(number).filter(|refund| refund.status == RefundStatus::UnderWay)?;
+        let refund = payment.refund(number).filter(|refund| refund.status != RefundStatus::Done)?;
         let (mut lines, mut elsewhere) = (Lines::new(), Lines::new());
         if refund.restock {
             for line in &refund.lines {
@@ -209,6 +211,16 @@ impl Partition {
         Ok(accept(now, event, Answer::Number(refund)))
     }
 
+    /// An order that is known has nothing to be told.
+    pub(super) fn recall_order(&self, now: Time, recalled: &RecalledOrder) -> Decided {
+        let known = self.find_order(recalled.id).is_some();
+        let foreign = recalled.id.home() != self.id || recalled.lines.iter().any(|line| self.find(&line.sku).is_none());
+        if foreign {
+            return Err(Refusal::UnknownOrder { order: recalled.id });
+        }
+        Ok(outcome(now, (!known).then(|| Event::OrderRecalled(Box::new(recalled.clone())))))
+    }
+
     /// What of the order was not refunded yet.
     fn units_left(&self, order: &Order, payment: &Payment) -> Lines {
         let all = self.view_lines(order);
@@ -241,8 +253,11 @@ impl Partition {
         if self.restocked.contains(&(id, refund)) {
             return Ok(outcome(now, None));
         }
-        if self.parts.get(&id).is_some_and(|part| part.status != PartStatus::Confirmed) {
-            return Err(Refusal::PartEnded);
+        match self.parts.get(&id).map(|part| part.status) {
+            Some(PartStatus::Held) => return Err(Refusal::PartHeld),
+            Some(PartStatus::Released) => return Err(Refusal::PartEnded),
+            // One that was forgotten was confirmed long ago.
+            Some(PartStatus::Confirmed) | None => {}
         }
         let here = lines.iter().filter(|line| self.find(&line.sku).is_some()).cloned().collect();
         Ok(outcome(now, Some(Event::PartRestocked { order: id, refund, lines: here })))

@@ -7,7 +7,7 @@ use crate::attempt::{Entry, Happened, PaymentView};
 use crate::command::Requester;
 use crate::ids::OrderId;
 use crate::order::{Line, Order, OrderStatus, PricedLines};
-use crate::step::{self, Call, DueStep, RefundWork, Step, StepRef, Work};
+use crate::step::{self, DueStep, OpenStep, RefundWork, Step, StepRef, StepState, Work};
 use crate::time::Time;
 use compact_str::CompactString;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -15,12 +15,20 @@ use std::ops::Bound::{Excluded, Unbounded};
 /// An order's timeline as its home keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
-    /// Oldest first.
+    /// Oldest first; the first tells that the order was placed.
     pub entries: Vec<Entry>,
     /// The open steps.
     pub steps: Vec<Step>,
-    /// Whether more happened than is told here; the database has all of it.
-    pub more: bool,
+    /// How many entries are left out behind the first; the database has all of them.
+    pub left_out: u32,
+}
+
+impl Timeline {
+    /// The entries with their numbers, from 1, which count those that are left out.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        let left_out = self.left_out;
+        (1..).zip(&self.entries).map(move |(number, entry)| (if number == 1 { 1 } else { number + left_out }, entry))
+    }
 }
 
 /// How the sagas of a partition are doing.
@@ -37,25 +45,31 @@ pub struct SagaFigures {
 }
 
 impl Partition {
-    /// Up to `limit` open steps that were opened or changed after `seen`, the oldest first.
+    /// The open steps that were opened or changed after `seen`, the oldest first: up to `limit`, and all
+    /// of the last one's event, so that who goes on behind that event misses none.
     pub fn steps_after(&self, seen: Lsn, limit: usize) -> Vec<Step> {
-        // Every step of the event at `seen` was given out: they come from one event, and at once.
-        let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
-        let found = self.steps.range((Excluded(after), Unbounded));
-        found.take(limit).filter_map(|(_, id, step)| self.step_view(*id, *step)).collect()
+        self.changed_after(seen, limit).filter_map(|&(_, id, step)| self.step_view(id, step)).collect()
     }
 
     /// The same, as short as can be.
     pub fn due_after(&self, seen: Lsn, limit: usize) -> Vec<DueStep> {
-        let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
-        let found = self.steps.range((Excluded(after), Unbounded)).take(limit);
-        let due = found.filter_map(|&(lsn, order, step)| {
+        let due = self.changed_after(seen, limit).filter_map(|&(lsn, order, step)| {
             let open = self.payments.get(&order)?.step(step)?;
             let due_at = if open.parked { Time::NEVER } else { open.due_at };
-            let begins = open.call == Call::Begin;
-            Some(DueStep { due_at, lsn, order, step, part: step::participant(step, open.call), begins })
+            let (part, lane) = (step::participant(step, open.call), open.call.lane());
+            Some(DueStep { due_at, lsn, order, step, part, lane })
         });
         due.collect()
+    }
+
+    fn changed_after(&self, seen: Lsn, limit: usize) -> impl Iterator<Item = &(Lsn, OrderId, StepRef)> {
+        let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
+        let mut last = None;
+        self.steps.range((Excluded(after), Unbounded)).enumerate().map_while(move |(count, found)| {
+            let goes_on = count < limit || last == Some(found.0);
+            last = Some(found.0);
+            goes_on.then_some(found)
+        })
     }
 
     /// How many steps are open.
@@ -124,10 +138,26 @@ impl Partition {
         })
     }
 
+    /// The open steps in one of `states` that were opened or changed after `after`, the oldest first: up to `limit` of
+    /// them, found among `scan` at most; and the place to go on behind, if more may be found there.
+    pub fn steps_in(&self, states: &[StepState], after: Lsn, limit: usize, scan: usize) -> (Vec<Step>, Option<Lsn>) {
+        let (mut found, mut last) = (Vec::new(), None);
+        for (scanned, &(lsn, id, step)) in self.changed_after(after, usize::MAX).enumerate() {
+            if (scanned >= scan || found.len() >= limit) && last != Some(lsn) {
+                return (found, last);
+            }
+            last = Some(lsn);
+            let state = self.payments.get(&id).and_then(|payment| payment.step(step)).map(OpenStep::state);
+            if state.is_some_and(|state| states.contains(&state)) {
+                found.extend(self.step_view(id, step));
+            }
+        }
+        (found, None)
+    }
+
     /// Every open step that was opened or changed after `after`, the oldest first.
     pub fn open_step_views(&self, after: Lsn) -> impl Iterator<Item = Step> {
-        let after = (after, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
-        self.steps.range((Excluded(after), Unbounded)).filter_map(|(_, id, step)| self.step_view(*id, *step))
+        self.changed_after(after, usize::MAX).filter_map(|&(_, id, step)| self.step_view(id, step))
     }
 
     /// What happened to the order so far, and what is due.
@@ -146,11 +176,16 @@ impl Partition {
                 _ => None,
             };
             entries.extend(what.map(|what| told(order.lsn, order.ended_at, what)));
-            return Some(Timeline { entries, steps: Vec::new(), more: false });
+            return Some(Timeline { entries, steps: Vec::new(), left_out: 0 });
         };
         entries.extend(payment.entries.iter().cloned());
-        let steps = payment.steps().filter_map(|(step, _)| self.step_view(id, step)).collect();
-        Some(Timeline { entries, steps, more: payment.more })
+        let mut steps: Vec<Step> = payment.steps().filter_map(|(step, _)| self.step_view(id, step)).collect();
+        if *by != Requester::Admin {
+            // What the gateway said of the shop's calls, and who runs the shop, is not its customers' business.
+            entries.iter_mut().for_each(Entry::for_customers);
+            steps.iter_mut().for_each(|step| step.answer.clear());
+        }
+        Some(Timeline { entries, steps, left_out: payment.left_out })
     }
 
     pub(super) fn payment_view(&self, id: OrderId) -> Option<Box<PaymentView>> {

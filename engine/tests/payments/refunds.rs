@@ -1,10 +1,10 @@
 //! Money that goes back: limits, lines, restocking, one at a time.
 
 use crate::shop::{Shop, captured, gave_back, order, paid, unknown};
-use son7shop_engine::payment::{Answered, Standing};
+use son7shop_engine::payment::{Answered, GivenBack, Nonce, Standing};
 use son7shop_engine::{
-    Act, Call, Command, CustomerId, Event, Lsn, OrderId, OrderStatus, Outcome, PartHold, Partition, PartitionId,
-    Refusal, Report, StepRef, Time, Won, basket, invariants,
+    Act, Call, Command, CustomerId, Event, Lsn, OrderId, OrderStatus, OrderView, Outcome, PartHold, Partition,
+    PartitionId, RecalledOrder, Refusal, Report, StepRef, Time, Won, basket, invariants,
 };
 
 const FIRST: StepRef = StepRef::Refund(1);
@@ -134,6 +134,64 @@ fn money_without_a_gateway_is_not_given_back_through_one() {
     assert_eq!(shop.refund(1, None, &[], false), "no: no money was taken for the order that could be given back");
 }
 
+#[test]
+fn money_that_went_back_counts_although_an_operator_had_given_it_up() {
+    let mut shop = Shop::confirmed();
+    shop.refund(1, None, &[("air", 1)], true);
+    let seen = shop.step(FIRST).lsn;
+    shop.operate(FIRST, Act::ResolveNotRefunded);
+    let back = GivenBack { amount: Won(100), receipt: "R1".into() };
+    assert_eq!(shop.report(FIRST, seen, Report::GaveBack(back.clone())), "RefundDone = confirmed");
+    assert_eq!(shop.report(FIRST, seen, Report::GaveBack(back)), "nothing");
+    assert_eq!((shop.stock(), shop.view().payment.expect("paid").attempts[0].refunded), ((5, 0, 1), Won(100)));
+    assert_eq!(shop.refund(2, None, &[("air", 2)], true), "no: 'air' has 1 units left to refund, 2 were asked for");
+}
+
+/// The order as the database keeps it, on its way back to its home.
+fn recalled(view: &OrderView) -> Command {
+    let recalled = RecalledOrder::of(view, 1, Nonce([77; 16])).expect("it can be given back");
+    Command::RecallOrder(Box::new(recalled))
+}
+
+#[test]
+fn an_order_that_was_forgotten_is_recalled_and_given_back() {
+    let mut shop = Shop::confirmed();
+    shop.refund(1, None, &[("air", 1)], true);
+    shop.answered(FIRST, gave_back(100));
+    let view = shop.view();
+    assert_eq!(shop.told(&recalled(&view)), "nothing", "it is known");
+    assert!(shop.forget(shop.partition.lsn()));
+    assert_eq!(shop.refund(2, None, &[], true), format!("no: there is no order {}", order()));
+    assert_eq!(shop.told(&recalled(&view)), "Recalled = confirmed");
+    assert_eq!(shop.told(&recalled(&view)), "nothing");
+    let again = shop.view();
+    assert_eq!(OrderView { lsn: view.lsn, ..again.clone() }, view);
+    assert_eq!(again.lsn, shop.partition.lsn(), "what shows it later tells this event's place");
+    assert_eq!(shop.back(1, Some("right")), format!("no: there is no order {}", order()), "its old address is dead");
+    assert_eq!(shop.refund(2, Some(101), &[], false), "no: 100 won are left to give back, 101 were asked for");
+    assert_eq!(shop.refund(2, None, &[("air", 2)], true), "no: 'air' has 1 units left to refund, 2 were asked for");
+    assert_eq!(shop.refund(2, None, &[], true), "RefundRequested = confirmed");
+    assert_eq!(shop.answered(SECOND, gave_back(100)), "RefundDone = refunded");
+    assert_eq!(shop.stock(), (5, 0, 0));
+    assert!(shop.forget(shop.partition.lsn()), "it is forgotten again");
+}
+
+#[test]
+fn only_a_paid_order_whose_saga_is_over_is_recalled() {
+    let of = |shop: &Shop| RecalledOrder::of(&shop.view(), 1, Nonce([77; 16]));
+    assert!(of(&Shop::confirmed()).is_some());
+    assert!(of(&Shop::held()).is_none());
+    assert!(of(&Shop::approving()).is_none());
+    assert!(of(&Shop::captured_late()).is_none());
+    let mut shop = Shop::confirmed();
+    shop.refund(1, Some(50), &[], false);
+    assert!(of(&shop).is_none(), "a refund is under way: it cannot have been forgotten");
+    let mut other = Partition::new(PartitionId(0), 1);
+    let command = recalled(&Shop::confirmed().view());
+    let refused = Outcome::Refused(Refusal::UnknownOrder { order: order() });
+    assert_eq!(other.step(Time(1), &command, |_| ()), refused, "it has no such product");
+}
+
 /// Home and the other owner, as the stock participant moves messages between them, each of them twice.
 #[test]
 fn a_part_elsewhere_is_restocked_once() {
@@ -158,7 +216,11 @@ fn a_part_elsewhere_is_restocked_once() {
     let asked = |event: &Event| basket::asks(event).into_iter().map(|(_, command)| command);
     let commands: Vec<Command> = shop.records.iter().flat_map(|record| asked(&record.event)).collect();
     assert_eq!(commands.len(), 3, "{commands:?}");
-    for command in &commands {
+    assert!(matches!(ask(&commands[0]), Outcome::Accepted(_)));
+    let early = ask(&commands[2]);
+    assert_eq!(early, Outcome::Refused(Refusal::PartHeld), "it has not heard of the confirmation");
+    assert!(!basket::answers(&early), "it is asked again");
+    for command in &commands[1..] {
         assert!(matches!(ask(command), Outcome::Accepted(_)), "{command:?}");
     }
     for command in &commands[1..] {

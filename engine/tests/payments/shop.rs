@@ -300,6 +300,7 @@ pub(crate) fn name(event: &Event) -> &'static str {
         Event::OperatorActed { effect, .. } => name(effect),
         Event::PartRestocked { .. } => "PartRestocked",
         Event::Forgotten { .. } => "Forgotten",
+        Event::OrderRecalled(_) => "Recalled",
         _ => "other",
     }
 }

@@ -116,11 +116,7 @@ impl Call {
 
     /// On whose behalf the request comes.
     pub(super) fn requester(&self) -> Result<Requester, Problem> {
-        let Identity { role, subject } = self.identity()?;
-        Ok(match role {
-            Role::Admin => Requester::Admin,
-            Role::Customer => Requester::Customer(subject),
-        })
+        Ok(self.identity()?.into_requester())
     }
 
     /// Whose orders the sender may list; `None`: everybody's.
@@ -167,7 +163,7 @@ impl Call {
     }
 
     /// The number of the last event that the reader of a stream has; 0 for none.
-    pub(super) fn last_event_id(&self) -> Result<usize, Problem> {
+    pub(super) fn last_event_id(&self) -> Result<u32, Problem> {
         let Some(sent) = self.last_event_id.get("last-event-id")? else { return Ok(0) };
         let number = sent.to_str().ok().and_then(|text| text.parse().ok());
         let wrong = || Problem::named(Code::InvalidHeader, "header", "last-event-id", "must be an event's id");

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn another_sender_is_another_key_and_another_body_another_request() {
-        let by = |role, subject| Identity { role, subject: CustomerId::parse(subject).unwrap() };
+        let by = |role, subject| Identity { role, subject: CustomerId::parse(subject).unwrap(), exp: 1 };
         let request = Digest::default();
         let key = |by: &Identity, key: &str| request_key(by, key.as_bytes(), &request).key;
         let ann = by(Role::Customer, "ann");

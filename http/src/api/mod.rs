@@ -27,6 +27,7 @@ mod sagas;
 mod schema;
 mod shown;
 mod status;
+mod streams;
 mod trace;
 mod webhooks;
 mod wire;
@@ -42,6 +43,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use streams::Streams;
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection, any, delete, get, path, post, put};
@@ -55,6 +57,15 @@ pub struct Api {
     pub tokens: Tokens,
     /// The process's figures.
     pub metrics: Metrics,
+    streams: Arc<Streams>,
+}
+
+impl Api {
+    /// The API of this shop.
+    #[must_use]
+    pub fn new(shop: Shop, tokens: Tokens, metrics: Metrics) -> Self {
+        Self { shop, tokens, metrics, streams: Arc::default() }
+    }
 }
 
 /// Every route. The order route is first and passes through nothing that it does not need.

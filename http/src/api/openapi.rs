@@ -214,7 +214,8 @@ fn problems_of(operation: &str) -> Vec<Code> {
             let order = &[Forbidden, InvalidParameter, UnknownOrder, WrongState, Code::TotalTooLarge];
             [TOKEN, KEY, BODY, OWNER, WRITE, DATABASE, order, back].concat()
         }
-        "show_timeline" | "follow_order" => [TOKEN, OWNER, &[InvalidParameter, UnknownOrder]].concat(),
+        "show_timeline" => [TOKEN, OWNER, &[InvalidParameter, UnknownOrder]].concat(),
+        "follow_order" => [TOKEN, OWNER, &[InvalidParameter, UnknownOrder, Code::TooManyStreams]].concat(),
         "list_sagas" => [TOKEN, OWNER, &[Forbidden, InvalidParameter, InvalidCursor]].concat(),
         "retry_step" | "compensate_step" | "resolve_step" => {
             let step = &[Forbidden, InvalidParameter, UnknownOrder, WrongState, Code::NoSuchStep, Code::WrongStep];

@@ -35,6 +35,7 @@ pub(super) async fn healthz(_call: Call) -> Result<Answer, Problem> {
 pub(super) async fn readyz(call: Call) -> Result<Answer, Problem> {
     match call.api.shop.readiness() {
         Readiness::Ready => Ok(Answer::ok(br#"{"status":"ready"}"#.to_vec())),
+        Readiness::Draining => Err(Problem::new(Code::NotReady, "draining")),
         Readiness::NotReady(why) => Err(Problem::new(Code::NotReady, why)),
     }
 }

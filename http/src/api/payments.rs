@@ -28,7 +28,8 @@ const OUTCOME_WAIT: Duration = Duration::from_secs(10);
     post, path = "/v1/orders/{id}/payments", tag = "payments", operation_id = "start_payment",
     request_body = wire::StartPayment,
     params(("id" = uuid::Uuid, Path, description = "The order's id"),
-        ("Idempotency-Key" = String, Header, description = "Drawn by the client, the same with every retry",
+        ("Idempotency-Key" = String, Header, description = "Drawn by the client, the same with every retry. \
+            It belongs to its sender and to the order: for another order the same key is another request",
             min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses((status = 201, description = "The gateway has begun the payment", body = super::schema::StartedAttempt,
         headers(("Location" = String, description = "Where the order is"),
@@ -51,15 +52,16 @@ pub(super) async fn start(id: String, call: Call) -> Result<Answer, Problem> {
 
 /// Where the gateway sends the shopper's browser back to; a page for people.
 ///
-/// The address was given to the gateway alone; a wrong one is 404. Whatever it says is followed by a
-/// question to the gateway. `Accept: application/json` shows the order's state as JSON.
+/// The address was given to the gateway alone; a wrong one is 404, whatever came with it. Whatever a right one
+/// says is followed by a question to the gateway. `Accept: application/json` shows the same as JSON.
 #[utoipa::path(
     get, path = "/v1/payments/{handle}/{outcome}", tag = "payments", operation_id = "return_from_gateway",
     params(("handle" = String, Path, description = "Names the attempt", min_length = 1, max_length = 100,
             pattern = "^[0-9a-f.-]+$"),
         ("outcome" = super::schema::ReturnOutcome, Path, description = "Which address it is"),
         ("pg_token" = Option<String>, Query, description = "What the gateway gives the shopper to bring")),
-    responses((status = 200, description = "How the order stands now", content_type = "text/html; charset=utf-8", body = String))
+    responses((status = 200, description = "How the order stands now", content(
+        (String = "text/html; charset=utf-8"), (super::schema::Returned = "application/json"))))
 )]
 pub(super) async fn came_back((handle, word, query): (String, String, String), call: Call) -> Result<Answer, Problem> {
     let nowhere = || Problem::new(Code::NotFound, "there is nothing at this path");
@@ -74,15 +76,18 @@ pub(super) async fn came_back((handle, word, query): (String, String, String), c
     let attempt = attempts.iter().find(|attempt| attempt.number == handle.attempt).ok_or_else(nowhere)?;
     let gateway = shop.payments().gateway(attempt.method).ok_or_else(nowhere)?;
     let expected = Expected { order: handle.order, attempt: handle.attempt, amount: attempt.amount };
-    // What cannot be a return is no hint either; it is answered like any other unfit parameter.
-    let proof = match gateway.parse_return(to, &query, &expected) {
-        Ok(Return::Authorised(proof)) => Some(proof),
-        Ok(Return::Quit | Return::Failed) => None,
-        Err(error) => return Err(Problem::new(Code::InvalidParameter, error.to_string())),
+    let (proof, unfit) = match gateway.parse_return(to, &query, &expected) {
+        Ok(Return::Authorised(proof)) => (Some(proof), None),
+        Ok(Return::Quit | Return::Failed) => (None, None),
+        Err(error) => (None, Some(error)),
     };
+    // Whether the handle is right comes first: who only guesses learns nothing from how they guessed.
     match shop.report_return(handle, proof).await {
         Err(son7shop_actors::ShopError::Refused(Refusal::UnknownOrder { .. })) => return Err(nowhere()),
         done => done?,
+    }
+    if let Some(error) = unfit {
+        return Err(Problem::new(Code::InvalidParameter, error.to_string()));
     }
     let view = shop.settled_order(handle.order, OUTCOME_WAIT).await?;
     Ok(return_page::of(&view, handle.attempt, call.wants_json()))
@@ -90,13 +95,15 @@ pub(super) async fn came_back((handle, word, query): (String, String, String), c
 
 /// Gives money back: all that is left, the price of some lines, or a sum.
 ///
-/// One refund of an order at a time (409 `refund_under_way`). The answer comes when it is on disk; the
+/// However long ago it was paid; what the order's home has forgotten, the database tells it. One refund of an order at a
+/// time (409 `refund_under_way`). The answer comes when it is on disk; the
 /// gateway is asked until the money went back, and the order shows it.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/refunds", tag = "payments", operation_id = "request_refund",
     request_body = wire::RequestRefund,
     params(("id" = uuid::Uuid, Path, description = "The order's id"),
-        ("Idempotency-Key" = String, Header, description = "Drawn by the client, the same with every retry",
+        ("Idempotency-Key" = String, Header, description = "Drawn by the client, the same with every retry. \
+            It belongs to its sender and to the order: for another order the same key is another request",
             min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses((status = 201, description = "The refund is on disk", body = super::schema::RequestedRefund,
         headers(("Location" = String, description = "Where the order is"),

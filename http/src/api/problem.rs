@@ -194,7 +194,7 @@ impl From<Refusal> for Problem {
             Refusal::NoSuchStep => no(Code::NoSuchStep),
             Refusal::WrongStep => no(Code::WrongStep),
             // Between owners only, or drawn anew by the shop: a defect if a caller sees it.
-            Refusal::OrderIdTaken | Refusal::PartEnded => {
+            Refusal::OrderIdTaken | Refusal::PartEnded | Refusal::PartHeld => {
                 tracing::error!(%said, "a refusal that no caller should see");
                 Self::new(Code::Internal, "the shop met a state that it should not have")
             }

@@ -4,7 +4,7 @@
 use super::answer::Answer;
 use super::call::Call;
 use super::orders::order_id;
-use super::page::{Cursor, Page};
+use super::page::{Cursor, Page, percent_decoded};
 use super::problem::Problem;
 use super::{json, shown, wire};
 use compact_str::CompactString;
@@ -12,6 +12,8 @@ use son7shop_engine::payment::{Captured, GivenBack};
 use son7shop_engine::{Act, OrderId, Requester, StepRef, StepState, Won};
 
 /// The open steps of sagas: by partition, those that changed longest ago first.
+///
+/// `missing_partitions`: parts of the shop that do not serve at the moment, and whose steps are left out.
 #[utoipa::path(
     get, path = "/v1/operations/sagas", tag = "operations", operation_id = "list_sagas",
     params(super::page::PageParameters,
@@ -27,18 +29,19 @@ pub(super) async fn list(query: String, call: Call) -> Result<Answer, Problem> {
     let states = state.map_or(vec![StepState::Open, StepState::Retrying, StepState::Parked], |state| vec![state]);
     let found = call.api.shop.steps(states, after, page.limit as usize).await?;
     let next = found.next.map(|(partition, lsn)| Cursor::of_step(partition, lsn));
-    Ok(Answer::ok(shown::steps(&found.steps, next.as_deref())))
+    Ok(Answer::ok(shown::steps(&found, next.as_deref())))
 }
 
 /// The state that is asked for, and the rest of the query.
 fn state_of(query: &str) -> Result<(Option<StepState>, String), Problem> {
     let (mut state, mut rest) = (None, Vec::new());
     for pair in query.split('&') {
-        let Some(value) = pair.strip_prefix("state=") else {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name != "state" {
             rest.push(pair);
             continue;
-        };
-        let named = StepState::parse(value)
+        }
+        let named = StepState::parse(&percent_decoded(value))
             .ok_or_else(|| Problem::parameter("state", "must be open, waiting, retrying or parked"))?;
         if state.replace(named).is_some() {
             return Err(Problem::parameter("state", "must be sent once"));
@@ -55,7 +58,7 @@ fn state_of(query: &str) -> Result<(Option<StepState>, String), Problem> {
     security(("bearer" = []))
 )]
 pub(super) async fn retry((order, step): (String, String), call: Call) -> Result<Answer, Problem> {
-    operate(&order, &step, &call, |_| Act::Retry).await
+    operate(&order, &step, &call, Act::Retry).await
 }
 
 /// Gives a step up: an order that is being paid ends unpaid and its units go back. What the gateway
@@ -67,14 +70,14 @@ pub(super) async fn retry((order, step): (String, String), call: Call) -> Result
     security(("bearer" = []))
 )]
 pub(super) async fn compensate((order, step): (String, String), call: Call) -> Result<Answer, Problem> {
-    operate(&order, &step, &call, |_| Act::Compensate).await
+    operate(&order, &step, &call, Act::Compensate).await
 }
 
-async fn operate(order: &str, step: &str, call: &Call, act: impl Fn(Won) -> Act) -> Result<Answer, Problem> {
+async fn operate(order: &str, step: &str, call: &Call, act: Act) -> Result<Answer, Problem> {
     let admin = call.admin()?;
     let (order, step) = step_in_path(order, step)?;
     let wire::Operate { reason } = wire::read(call.json()?)?;
-    let view = call.api.shop.operate(order, step, act(Won(0)), admin.subject, reason).await?;
+    let view = call.api.shop.operate(order, step, act, admin.subject, reason).await?;
     Ok(Answer::ok(json::order(&view)))
 }
 
@@ -128,4 +131,24 @@ fn step_in_path(order: &str, step: &str) -> Result<(OrderId, StepRef), Problem> 
     let step = shown::parse_step(step)
         .ok_or_else(|| Problem::parameter("step", "must be attempt-N or refund-N, as the list names it"))?;
     Ok((id, step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::status::Code;
+
+    #[test]
+    fn a_state_is_read_as_it_may_be_sent_and_no_other_is_guessed() {
+        let read = |query: &str| state_of(query).map_err(|problem| problem.code());
+        let of = |state, rest: &str| Ok((state, rest.to_owned()));
+        assert_eq!(read(""), of(None, ""));
+        assert_eq!(read("limit=1&state=parked&after=a"), of(Some(StepState::Parked), "limit=1&after=a"));
+        assert_eq!(read("state=%70arked"), of(Some(StepState::Parked), ""));
+        assert_eq!(read("stated=parked"), of(None, "stated=parked"), "the page refuses it");
+        for wrong in ["state", "state=", "state=Parked", "state=lost", "state=%", "state=%ff", "state=open&state=open"]
+        {
+            assert_eq!(read(wrong), Err(Code::InvalidParameter), "{wrong}");
+        }
+    }
 }

@@ -100,6 +100,30 @@ described! {
         pub(super) ios: Option<String>,
     }
 
+    /// What a shopper is told who came back from the gateway.
+    pub(super) struct Returned {
+        pub(super) order: uuid::Uuid,
+        pub(super) order_status: OrderStatus,
+        /// The attempt that they came back from.
+        pub(super) attempt: u32,
+        /// Where it stands.
+        pub(super) status: AttemptStatus,
+        pub(super) money: Money,
+        /// All attempts at paying the order, the oldest first.
+        pub(super) attempts: Vec<ReturnedAttempt>,
+    }
+
+    /// One attempt's money.
+    pub(super) struct ReturnedAttempt {
+        pub(super) attempt: u32,
+        pub(super) status: AttemptStatus,
+        pub(super) money: Money,
+        /// What was taken, in won.
+        pub(super) captured: i64,
+        /// What was given back of it.
+        pub(super) refunded: i64,
+    }
+
     /// Money that is to go back, or went.
     pub(super) struct Refund {
         /// Its number, from 1.
@@ -148,12 +172,12 @@ described! {
 
     /// What happened to an order, and what is due.
     pub(super) struct Timeline {
-        /// Oldest first.
+        /// Oldest first; the first tells that the order was placed.
         pub(super) entries: Vec<Entry>,
         /// The open steps.
         pub(super) steps: Vec<Step>,
-        /// Whether more happened than is told here; the database has all of it.
-        pub(super) more: bool,
+        /// How many entries are left out behind the first; the database has all of them.
+        pub(super) left_out: u32,
     }
 
     /// An event of the stream.
@@ -220,6 +244,8 @@ described! {
         pub(super) steps: Vec<Step>,
         /// `after` for the next page; null on the last.
         pub(super) next_cursor: Option<String>,
+        /// Partitions that do not serve at the moment: their steps would be here and are not known.
+        pub(super) missing_partitions: Vec<u16>,
     }
 
     /// Units of one product.
@@ -417,6 +443,9 @@ words! {
         Preparing Ready Approving Captured CapturedLate
         Quit AuthenticationFailed Declined Lapsed NotBegun Superseded OrderEnded GivenUp
     }
+    /// Where the money of an attempt is; `to_be_settled`: the order has no use for it, and it does not go
+    /// back by itself.
+    Money { NotTaken Paid BeingGivenBack PartlyGivenBack GivenBack ToBeSettled }
     /// Where a refund stands.
     RefundStatus { UnderWay Done Refused }
     /// How a step is doing.

@@ -5,6 +5,7 @@
 
 use super::clock;
 use serde_json::{Map, Value, json};
+use son7shop_actors::StepsPage;
 use son7shop_engine::payment::Pages;
 use son7shop_engine::{
     AttemptStatus, AttemptView, CURRENCY, Entry, OrderView, PaymentView, RefundView, Step, StepRef, Time, Timeline,
@@ -105,17 +106,17 @@ fn with_order(order: &OrderView, mut shown: Value) -> Vec<u8> {
 
 /// An order's timeline.
 pub(super) fn timeline(timeline: &Timeline) -> Vec<u8> {
-    let entries = (1..).zip(&timeline.entries).map(|(number, entry)| self::entry(number, entry));
+    let entries = timeline.numbered().map(|(number, entry)| self::entry(number, entry));
     let shown = json!({
         "entries": entries.collect::<Vec<_>>(),
         "steps": timeline.steps.iter().map(step).collect::<Vec<_>>(),
-        "more": timeline.more,
+        "left_out": timeline.left_out,
     });
     shown.to_string().into_bytes()
 }
 
 /// One entry of a timeline; `number` is its place, from 1.
-pub(super) fn entry(number: usize, entry: &Entry) -> Value {
+pub(super) fn entry(number: u32, entry: &Entry) -> Value {
     let mut shown = json!({ "number": number, "at": time(entry.at), "what": entry.what.as_str() });
     match entry.step {
         Some(StepRef::Attempt(number)) => shown["attempt"] = number.into(),
@@ -150,9 +151,10 @@ pub(super) fn step(step: &Step) -> Value {
 }
 
 /// A page of open steps.
-pub(super) fn steps(steps: &[Step], next_cursor: Option<&str>) -> Vec<u8> {
-    let steps: Vec<Value> = steps.iter().map(step).collect();
-    json!({ "steps": steps, "next_cursor": next_cursor }).to_string().into_bytes()
+pub(super) fn steps(page: &StepsPage, next_cursor: Option<&str>) -> Vec<u8> {
+    let steps: Vec<Value> = page.steps.iter().map(step).collect();
+    let missing: Vec<u16> = page.missing.iter().map(|partition| partition.0).collect();
+    json!({ "steps": steps, "next_cursor": next_cursor, "missing_partitions": missing }).to_string().into_bytes()
 }
 
 /// `attempt-1`, `refund-2`: a step in a path.

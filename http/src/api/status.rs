@@ -157,6 +157,8 @@ codes! {
     PartUnanswered = SERVICE_UNAVAILABLE, "part_unanswered", "A part of the shop did not answer in time";
     /// A file of the shop's cannot be written; nothing happened.
     StorageFailed = SERVICE_UNAVAILABLE, "storage_failed", "A file cannot be written";
+    /// The shop, or the customer, has as many streams open as may be.
+    TooManyStreams = SERVICE_UNAVAILABLE, "too_many_streams", "Too many streams are open";
     /// The shop is not ready to serve.
     NotReady = SERVICE_UNAVAILABLE, "not_ready", "The shop is not ready";
 }
@@ -167,7 +169,7 @@ impl Code {
         match self {
             Self::Overloaded | Self::OutcomeUnknown | Self::NotReady | Self::RequestInProgress => Some("1"),
             Self::PartitionClosed | Self::DeadlineBeforePlaced | Self::PartUnanswered => Some("2"),
-            Self::DatabaseUnavailable | Self::GatewaySilent => Some("5"),
+            Self::DatabaseUnavailable | Self::GatewaySilent | Self::TooManyStreams => Some("5"),
             Self::JournalFull | Self::StorageFailed => Some("30"),
             _ => None,
         }

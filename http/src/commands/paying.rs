@@ -1,12 +1,13 @@
 //! How the shop is paid, from its settings: the gateway's client, and the sandbox where there is no real one.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use son7shop_actors::Payments;
 use son7shop_engine::payment::PaymentMethod;
 use son7shop_http::settings::{KAKAO_KEY, KakaoProfile, PaidBy, Settings};
 use son7shop_payments::kakaopay::{KakaoPay, Key, LIVE_BASE, Profile, Settings as KakaoSettings, TEST_CID};
 use son7shop_payments::sandbox::machine::SANDBOX_SECRET_KEY;
 use son7shop_payments::sandbox::server::{Sandbox, SandboxError, SandboxSettings};
+use std::env::VarError;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,9 +16,15 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The path of the API in Kakao Pay's and the sandbox's addresses.
 const API_PATH: &str = "/online/v1/payment";
 
-/// The key for Kakao Pay, where there is one.
-pub(crate) fn kakao_key() -> Option<Key> {
-    std::env::var(KAKAO_KEY).ok().filter(|key| !key.trim().is_empty()).map(|key| Key::new(&key))
+/// The key for Kakao Pay, where there is one. One that is no text is an error, as a blank one is later: to go
+/// on without it would be to be paid in the sandbox.
+pub(crate) fn kakao_key() -> anyhow::Result<Option<Key>> {
+    match std::env::var(KAKAO_KEY) {
+        Ok(key) => Ok(Some(key).filter(|key| !key.is_empty()).map(|key| Key::new(&key))),
+        Err(VarError::NotPresent) => Ok(None),
+        // The error itself would show it.
+        Err(VarError::NotUnicode(_)) => bail!("{KAKAO_KEY} cannot be used: a key is visible ASCII characters"),
+    }
 }
 
 /// The gateways of a shop that is served at `address`, and the sandbox if it is paid there.
@@ -46,8 +53,8 @@ pub(crate) fn to_verify(settings: &Settings) -> anyhow::Result<Payments> {
 }
 
 fn real(settings: &Settings) -> anyhow::Result<KakaoSettings> {
-    let key = kakao_key().with_context(|| format!("Kakao Pay is to be asked, and {KAKAO_KEY} is not set"))?;
-    let profile = match settings.kakao_profile {
+    let key = kakao_key()?.with_context(|| format!("Kakao Pay is to be asked, and {KAKAO_KEY} is not set"))?;
+    let profile = match settings.kakao_profile.unwrap_or(KakaoProfile::Test) {
         KakaoProfile::Test => Profile::Test,
         KakaoProfile::Live => Profile::Live,
     };

@@ -57,7 +57,7 @@ async fn serve(settings: &Settings, key: Option<&str>, metrics: Metrics) -> anyh
     };
     let (shop, sandbox) = shop;
     let tokens = Tokens::of(&signing_key(settings, key)?)?;
-    let api = Api { shop: shop.clone(), tokens, metrics: metrics.clone() };
+    let api = Api::new(shop.clone(), tokens, metrics.clone());
     // Nobody is told "not ready" by a shop that is.
     meanwhile.stop(MEANWHILE_ENDS).await;
     let serving = listeners

@@ -22,9 +22,16 @@ pub(crate) fn run(settings: &Settings, options: &VerifyOptions) -> anyhow::Resul
     for difference in &found.differences {
         println!("{difference}");
     }
+    for unanswered in &found.unanswered {
+        println!("{unanswered}");
+    }
     let differences = found.differences.len() + found.more;
     if options.gateway {
-        println!("{} asked for at the gateway", counted(found.asked, "payment"));
+        let (asked, under_way) = (counted(found.asked, "payment"), found.under_way);
+        println!(
+            "{asked} asked for at the gateway, {under_way} of them under way, {} not answered",
+            found.unanswered.len()
+        );
     }
     println!(
         "{}, {}, {}, {}, {} compared: {}",
@@ -35,5 +42,10 @@ pub(crate) fn run(settings: &Settings, options: &VerifyOptions) -> anyhow::Resul
         counted(found.refunds, "refund"),
         counted(differences, "difference")
     );
-    Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match (differences, found.unanswered.is_empty()) {
+        (0, true) => ExitCode::SUCCESS,
+        // What was not answered is neither a match nor a difference.
+        (0, false) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    })
 }

@@ -4,6 +4,8 @@
 use super::document::Document;
 use super::said::{Said, exchange};
 use serde_json::{Value, json};
+use son7shop_engine::CustomerId;
+use son7shop_http::token::{Role, SigningKey};
 use son7shop_loadtest::program::Program;
 use son7shop_loadtest::shop::Shop;
 use std::cell::RefCell;
@@ -185,6 +187,13 @@ impl World {
             Who::Kim => Some(kim),
             Who::Lee => Some(lee),
         }
+    }
+
+    /// A token of Kim's that is over in so many seconds.
+    pub(crate) fn brief_token(&self, seconds: u64) -> String {
+        let key = SigningKey::local(&self.folder.path().join("data")).unwrap();
+        let kim = CustomerId::parse("buyer-1").unwrap();
+        key.sign(Role::Customer, &kim, Duration::from_secs(seconds)).unwrap()
     }
 
     /// Sends a request and holds its answer against every promise; says nothing about which

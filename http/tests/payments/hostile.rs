@@ -26,8 +26,14 @@ fn callbacks_that_no_gateway_confirms_change_nothing() {
     let last = if secret.ends_with('0') { "1" } else { "0" };
     let wrong = format!("{order}.{}{last}", &secret[..31]);
     for handle in [wrong.as_str(), &format!("{other}.1.{secret}"), &format!("{one}.2.{secret}"), "x", &handle[..20]] {
-        let (_, path) = place(&format!("{before}/{handle}/{rest}"));
-        till.world.check(&get(path, Who::Nobody), 404, "not_found");
+        for rest in
+            [rest.as_str(), "approved", "approved?pg_token=", "approved?pg_token=a&pg_token=a", "cancelled", "failed"]
+        {
+            let (_, path) = place(&format!("{before}/{handle}/{rest}"));
+            // The same to the letter whether there is such an attempt or not.
+            let said = till.world.check(&get(path, Who::Nobody), 404, "not_found").json();
+            assert_eq!(said["detail"], "there is nothing at this path");
+        }
     }
     // To look at it is not to come.
     let (_, path) = place(&right);
@@ -40,6 +46,12 @@ fn callbacks_that_no_gateway_confirms_change_nothing() {
     assert_eq!(till.show(&one)["payment"]["attempts"][0]["status"], "ready", "the gateway says that it goes on");
     let (_, bare) = place(&format!("{before}/{handle}/approved"));
     till.world.check(&get(bare, Who::Nobody), 400, "invalid_parameter");
+    let (_, as_json) = place(&format!("{before}/{handle}/cancelled"));
+    let said = till.world.check(&get(as_json, Who::Nobody).header("accept", "application/json"), 200, "").json();
+    assert_eq!((&said["order"], &said["order_status"]), (&json!(one), &json!("paying")), "{said}");
+    let described = till.world.document.schema("Returned")["properties"].as_object().unwrap();
+    let shown = said.as_object().unwrap();
+    assert_eq!(shown.keys().collect::<Vec<_>>(), described.keys().collect::<Vec<_>>(), "documented as it is");
     till.world.check(&get(made_up, Who::Nobody), 200, "");
     till.shown_when(&one, "the end of the forgery", |order| order["status"] == "paying");
     till.ledger(0, 0);
@@ -115,7 +127,12 @@ fn requests_about_paying_are_read_strictly() {
         let retry = post(format!("/v1/operations/sagas/{paid}/{step}/retry"), Who::Admin).json(body);
         till.world.check(&retry, status, code);
     }
-    till.world.check(&get("/v1/operations/sagas?state=lost", Who::Admin), 400, "invalid_parameter");
+    for state in ["state=lost", "state", "state=", "state=Parked", "state=%zz", "state=open&state=open"] {
+        let list = get(format!("/v1/operations/sagas?{state}"), Who::Admin);
+        let said = till.world.check(&list, 400, "invalid_parameter").json();
+        assert_eq!(said["parameter"], "state", "{said}");
+    }
+    till.world.check(&get("/v1/operations/sagas?limit=1&state=%70arked", Who::Admin), 200, "");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a shopper does: pay, quit, mistype, start again, cancel, come late.
 
-use crate::till::{Button, PRICE, Till, read_until};
+use crate::till::{Button, PRICE, Till, place, read_on, read_until};
 use crate::world::{Who, get, post};
 use serde_json::{Value, json};
 
@@ -92,6 +92,37 @@ fn the_same_key_starts_one_attempt() {
     let refund = Till::refund_under("same", &id, &json!({"restock": false, "reason": "x"}));
     till.world.check(&refund, 409, "wrong_state");
     assert_eq!(till.payments().len(), 1);
+    let pay = format!("/v1/orders/{id}/payments");
+    let described = till.world.document.operation("start_payment").to_string();
+    assert!(described.contains("for another order the same key is another request"), "{described}");
+    // A key is its order's: that it was sent for another one is nothing to this.
+    let other = till.order(1);
+    let elsewhere = till.world.check(&Till::start(&other, "same", Who::Kim), 201, "");
+    assert_eq!((elsewhere.header("idempotent-replayed"), &elsewhere.json()["order"]), (None, &json!(other)));
+    assert_eq!(till.payments().len(), 2);
+    // And its sender's: what an admin sends under it is a request of its own, which takes the first's place.
+    let admins = till.world.check(&post(pay, Who::Admin).key("same").json(r#"{"method":"kakaopay"}"#), 201, "");
+    assert_eq!((admins.header("idempotent-replayed"), &admins.json()["attempt"]), (None, &json!(2)));
+}
+
+#[test]
+fn a_refund_under_a_key_is_its_orders_too() {
+    let till = Till::open(&[]);
+    let (one, other) = (till.paid(1), till.paid(1));
+    let body = json!({"restock": false, "reason": "x", "amount": 1});
+    for id in [&one, &other] {
+        let said = till.world.check(&Till::refund_under("same", id, &body), 201, "");
+        assert_eq!((said.header("idempotent-replayed"), &said.json()["order"]), (None, &json!(id)));
+    }
+    let said = till.world.check(&Till::refund_under("same", &one, &body), 201, "");
+    assert_eq!((said.header("idempotent-replayed"), &said.json()["refund"]), (Some("true"), &json!(1)));
+    let more = json!({"restock": false, "reason": "x", "amount": 2});
+    till.world.check(&Till::refund_under("same", &one, &more), 422, "idempotency_key_reused");
+    let pay = post(format!("/v1/orders/{one}/payments"), Who::Admin).key("same").json(r#"{"method":"kakaopay"}"#);
+    till.world.check(&pay, 422, "idempotency_key_reused");
+    till.shown_when(&other, "the refund", |order| order["payment"]["refunded"] == json!(1));
+    till.shown_when(&one, "the refund", |order| order["payment"]["refunded"] == json!(1));
+    till.ledger(2 * PRICE, 2);
 }
 
 #[test]
@@ -159,6 +190,54 @@ fn what_does_not_go_on_by_itself_is_an_operators_and_is_written_down() {
 }
 
 #[test]
+fn a_shopper_is_told_where_the_money_of_each_payment_is() {
+    let till = Till::open(&[]);
+    // The first capture happens, and nobody says so; an operator takes it for not paid.
+    till.fault("approve", &json!({"kind": "drop_after_commit"}), 1);
+    till.fault("order", &json!({"kind": "http_500"}), 1000);
+    let id = till.order(1);
+    let first = Till::press(&till.page(&id), Button::Pay);
+    till.arrive_later(&first);
+    till.step_when(&id, "retrying");
+    let act = |step: &str, act: &str, body: Value| {
+        let path = format!("/v1/operations/sagas/{id}/{step}/{act}");
+        till.world.check(&post(path, Who::Admin).json(body.to_string()), 200, "");
+    };
+    act("attempt-1", "resolve", json!({"outcome": "not_paid", "reason": "they said so"}));
+    let page = |location: &str| String::from_utf8(till.arrive(location).body).unwrap();
+    assert!(page(&first).contains("Not paid") && page(&first).contains("you can pay again"));
+    // The second payment confirms the order.
+    till.control("DELETE", "/faults", &Value::Null);
+    let second = Till::press(&till.page(&id), Button::Pay);
+    let paid = page(&second);
+    assert!(paid.contains("Your order is confirmed") && !paid.contains("Payment 1<"), "{paid}");
+    assert!(page(&first).contains("Paid in another way"));
+    // Then the first one's money is found, and cannot go back yet.
+    till.fault("cancel", &json!({"kind": "http_500"}), 1000);
+    act("attempt-1", "retry", json!({"reason": "look now"}));
+    till.shown_when(&id, "the late money", |order| order["payment"]["refunds"][0]["status"] == "under_way");
+    let both = page(&second);
+    for said in ["Your order is confirmed", "What another payment took goes back", "Payment 1<", "being given back"] {
+        assert!(both.contains(said), "{said}: {both}");
+    }
+    assert!(page(&first).contains("Being given back"));
+    till.control("DELETE", "/faults", &Value::Null);
+    act("refund-1", "retry", json!({"reason": "they are back"}));
+    till.shown_when(&id, "the refund", |order| order["payment"]["refunds"][0]["status"] == "done");
+    let done = page(&second);
+    assert!(done.contains("Your order is confirmed") && done.contains("/ given back") && !done.contains("goes back"));
+    assert!(page(&first).contains("Given back"));
+    let (_, path) = place(&second);
+    let said = till.world.check(&get(path, Who::Nobody).header("accept", "application/json"), 200, "").json();
+    assert_eq!((&said["attempt"], &said["money"]), (&json!(2), &json!("paid")), "{said}");
+    let first = json!({
+        "attempt": 1, "status": "captured_late", "money": "given_back", "captured": PRICE, "refunded": PRICE,
+    });
+    assert_eq!(said["attempts"][0], first, "{said}");
+    till.ledger(2 * PRICE, PRICE);
+}
+
+#[test]
 fn a_timeline_is_followed_live_and_from_where_the_reader_was() {
     let till = Till::open(&[]);
     let id = till.order(1);
@@ -168,4 +247,16 @@ fn a_timeline_is_followed_live_and_from_where_the_reader_was() {
     assert!(said.contains("id:1\n"), "{said}");
     let rest = till.follow(&id, 3, "order_confirmed");
     assert!(!rest.contains("event:payment_ready") && rest.contains("event:payment_authorised"), "{rest}");
+}
+
+#[test]
+fn a_reader_with_a_number_that_no_event_had_gets_all_of_them() {
+    let till = Till::open(&[]);
+    let id = till.order(1);
+    let mut stream = till.stream(&id, 3);
+    let said = read_until(&mut stream, "order_placed");
+    assert!(said.contains("id:1\n"), "{said}");
+    // And what happens from then on.
+    till.visit(&id, Button::Pay);
+    read_on(&mut stream, "order_confirmed");
 }

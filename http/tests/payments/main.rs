@@ -14,4 +14,6 @@ mod world;
 
 mod hostile;
 mod journeys;
+mod limits;
+mod streams;
 mod till;

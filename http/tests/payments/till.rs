@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that is awaited; never reached where nothing is broken.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// The price of the only product.
 pub(crate) const PRICE: i64 = 1000;
 
@@ -121,10 +121,14 @@ impl Till {
 
     /// Opens the stream of an order's events behind number `had`.
     pub(crate) fn stream(&self, id: &str, had: usize) -> TcpStream {
+        self.streamed(&get(format!("/v1/orders/{id}/events"), Who::Kim).header("last-event-id", &had.to_string()))
+    }
+
+    /// Sends a request whose answer is a stream.
+    pub(crate) fn streamed(&self, request: &Request) -> TcpStream {
         let mut stream = TcpStream::connect(self.world.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = get(format!("/v1/orders/{id}/events"), Who::Kim).header("last-event-id", &had.to_string());
-        stream.write_all(&self.world.bytes(&request)).unwrap();
+        stream.write_all(&self.world.bytes(request)).unwrap();
         stream
     }
 
@@ -228,8 +232,15 @@ impl Till {
     }
 }
 
-/// Reads a stream of events until one is of this kind; all that came.
+/// Reads a stream of events from its head until one is of this kind; all that came.
 pub(crate) fn read_until(stream: &mut TcpStream, until: &str) -> String {
+    let said = read_on(stream, until);
+    assert!(said.starts_with("HTTP/1.1 200") && said.contains("content-type: text/event-stream"), "{said}");
+    said
+}
+
+/// Reads on until an event is of this kind; all that came.
+pub(crate) fn read_on(stream: &mut TcpStream, until: &str) -> String {
     let (mut all, mut piece) = (Vec::new(), [0; 4096]);
     let wanted = format!("event:{until}");
     while !String::from_utf8_lossy(&all).contains(&wanted) {
@@ -237,9 +248,7 @@ pub(crate) fn read_until(stream: &mut TcpStream, until: &str) -> String {
         assert!(read > 0, "the stream ended: {}", String::from_utf8_lossy(&all));
         all.extend_from_slice(&piece[..read]);
     }
-    let said = String::from_utf8(all).unwrap();
-    assert!(said.starts_with("HTTP/1.1 200") && said.contains("content-type: text/event-stream"), "{said}");
-    said
+    String::from_utf8(all).unwrap()
 }
 
 /// A browser's request.

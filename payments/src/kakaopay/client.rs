@@ -1,7 +1,7 @@
 //! Moves the bytes between [`super::wire`] and Kakao Pay.
 //!
 //! One request, one answer: it must never make a call again, follow a redirect, or send the key in the clear.
-//! Payments that are begun have turns of their own, so that those which hang never keep a capture waiting.
+//! Each kind of call has turns of its own, so that one that hangs never keeps another waiting.
 
 use super::breaker::{Breaker, Pass};
 use super::settings::{Settings, SettingsError};
@@ -37,7 +37,8 @@ pub struct KakaoPay {
     cancel: Url,
     begins: Semaphore,
     begin_wait: Duration,
-    others: Semaphore,
+    /// For captures, questions and refunds.
+    others: [Semaphore; 3],
     breaker: Mutex<Breaker>,
 }
 
@@ -82,7 +83,7 @@ impl KakaoPay {
             cancel: endpoint(Endpoint::Cancel)?,
             begins: Semaphore::new(settings.begins_max),
             begin_wait: settings.begin_wait,
-            others: Semaphore::new(settings.others_max),
+            others: [(); 3].map(|()| Semaphore::new(settings.others_max)),
             breaker: Mutex::new(Breaker::new(settings.failures_max, settings.pause)),
         })
     }
@@ -112,7 +113,13 @@ impl KakaoPay {
         read: impl FnOnce(u16, &[u8]) -> Read + Send,
     ) -> Answered {
         // Never closed; were it, the call would go without a turn.
-        let _turn = self.others.acquire().await;
+        let turns = match endpoint {
+            Endpoint::Ready => &self.begins,
+            Endpoint::Approve => &self.others[0],
+            Endpoint::Order => &self.others[1],
+            Endpoint::Cancel => &self.others[2],
+        };
+        let _turn = turns.acquire().await;
         self.call(endpoint, order, body, read).await
     }
 

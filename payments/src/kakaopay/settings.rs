@@ -68,7 +68,7 @@ pub struct Settings {
     pub begins_max: usize,
     /// How long a payment waits for its turn to be begun, before it is refused.
     pub begin_wait: Duration,
-    /// How many captures, look-ups and refunds run at once, at most; those above it wait.
+    /// How many captures, how many look-ups and how many refunds run at once, at most; those above it wait.
     pub others_max: usize,
     /// After so many failures of `ready` in a row, no further one is made for a while.
     pub failures_max: u32,

@@ -374,6 +374,7 @@ impl<'a> Planner<'a> {
                 self.restock(lines);
                 self.tell_word(*order, when, StepRef::Refund(*refund), "part_restocked", "", "", None);
             }
+            Event::OrderRecalled(recalled) => self.touch_order(recalled.id(), lsn),
             // Every other event was taken before.
             _ => {}
         }

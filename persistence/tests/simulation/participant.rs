@@ -130,8 +130,10 @@ impl Participant {
             let what = format!("partition {partition} ended the part of {command:?} otherwise");
             return Err(broken("all or nothing", what));
         }
-        answered.get_or_insert_with(|| outcome.clone());
-        self.conclude(event);
+        if basket::answers(outcome) {
+            answered.get_or_insert_with(|| outcome.clone());
+            self.conclude(event);
+        }
         Ok(())
     }
 
