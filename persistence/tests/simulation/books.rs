@@ -12,10 +12,16 @@ pub(crate) struct Attempt {
     authorised: bool,
     /// Whether a step is open.
     open: bool,
-    captured: Option<Won>,
+    taken: Option<Taken>,
+    refunded: i64,
+}
+
+/// Money that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Taken {
+    amount: Won,
     /// Whether the order had no use for it.
     late: bool,
-    refunded: i64,
 }
 
 /// Money that is to go back.
@@ -41,7 +47,7 @@ pub(crate) struct Books {
 impl Books {
     /// What the shop has of it.
     pub(crate) fn net(&self) -> i64 {
-        self.attempts.iter().map(|of| of.captured.map_or(0, |won| won.0) - of.refunded).sum()
+        self.attempts.iter().map(|of| of.left()).sum()
     }
 
     /// Whether somebody still has something to do for it.
@@ -73,13 +79,23 @@ impl Books {
             let captured = shown.captured.as_ref().map(|captured| captured.amount);
             (shown.amount, shown.status.is_live(), captured, shown.refunded.0)
         });
-        let ours = books.attempts.iter().map(|of| (of.amount, of.live, of.captured, of.refunded));
+        let ours =
+            books.attempts.iter().map(|of| (of.amount, of.live, of.taken.map(|taken| taken.amount), of.refunded));
         let refunds = shown.refunds.iter().map(|shown| (shown.attempt, shown.amount, shown.status));
         attempts.eq(ours) && refunds.eq(books.refunds.iter().map(|of| (of.attempt, of.amount, of.status)))
     }
 }
 
 impl Attempt {
+    /// What the shop still has of it.
+    fn left(&self) -> i64 {
+        self.taken.map_or(0, |taken| taken.amount.0) - self.refunded
+    }
+
+    fn is_late(&self) -> bool {
+        self.taken.is_some_and(|taken| taken.late)
+    }
+
     fn end(&mut self, looks: bool) {
         if self.live {
             self.live = false;
@@ -124,7 +140,7 @@ impl Oracle {
                 self.captured_late(*order, *attempt, captured.amount, *refund, *held)
             }
             Event::RefundRequested { order, refund, attempt, amount, before, .. } => {
-                self.to_go_back(*order, *refund, *attempt, *amount, *before)
+                self.refund_asked(*order, *refund, *attempt, *amount, *before)
             }
             Event::RefundSized { order, refund, amount, .. } => {
                 self.books.entry(*order).or_default().refund(*order, *refund)?.amount = Some(*amount);
@@ -146,8 +162,7 @@ impl Oracle {
     fn started(&mut self, id: OrderId, number: u32, amount: Won) -> Checked {
         let books = self.books.entry(id).or_default();
         books.attempts.iter_mut().for_each(|attempt| attempt.end(false));
-        let attempt =
-            Attempt { amount, live: true, authorised: false, open: true, captured: None, late: false, refunded: 0 };
+        let attempt = Attempt { amount, live: true, authorised: false, open: true, taken: None, refunded: 0 };
         books.attempts.push(attempt);
         let numbered = books.attempts.len() == number as usize;
         let total = self.orders.get(&id).map(|order| order.total);
@@ -159,10 +174,10 @@ impl Oracle {
 
     fn take(&mut self, id: OrderId, number: u32, amount: Won, late: bool) -> Checked {
         let attempt = self.books.entry(id).or_default().attempt(id, number)?;
-        if attempt.captured.replace(amount).is_some() {
+        if attempt.taken.replace(Taken { amount, late }).is_some() {
             return Err(broken("exactly once", format!("attempt {number} of order {id} was captured twice")));
         }
-        (attempt.live, attempt.open, attempt.late) = (false, false, late);
+        (attempt.live, attempt.open) = (false, false);
         Ok(())
     }
 
@@ -191,14 +206,14 @@ impl Oracle {
         if held { self.turn(id, &[OrderStatus::Paying, OrderStatus::Approving], OrderStatus::Held) } else { Ok(()) }
     }
 
-    fn to_go_back(&mut self, id: OrderId, number: u32, attempt: u32, amount: Won, before: Won) -> Checked {
+    fn refund_asked(&mut self, id: OrderId, number: u32, attempt: u32, amount: Won, before: Won) -> Checked {
         let books = self.books.entry(id).or_default();
         let under_way = books.refunds.iter().any(|of| of.attempt == attempt && of.status == RefundStatus::UnderWay);
         books.refunds.push(Refund { attempt, amount: Some(amount), status: RefundStatus::UnderWay });
         let numbered = books.refunds.len() == number as usize;
         let of = books.attempt(id, attempt)?;
-        let left = of.captured.map_or(0, |captured| captured.0) - of.refunded;
-        if under_way || !numbered || before.0 != left || amount > before || of.late {
+        let left = of.left();
+        if under_way || !numbered || before.0 != left || amount > before || of.is_late() {
             let what = format!("refund {number} of order {id} is of {amount:?} of {before:?}, and {left} are left");
             return Err(broken("no more back than taken", what));
         }
@@ -213,9 +228,9 @@ impl Oracle {
         let attempt = refund.attempt;
         let of = books.attempt(id, attempt)?;
         of.refunded += amount.0;
-        let left = of.captured.map_or(0, |captured| captured.0) - of.refunded;
+        let left = of.left();
         // Of money that came late the gateway says how much there is.
-        if !of.late && (left < 0 || asked != Some(amount) || all != (left == 0)) {
+        if !of.is_late() && (left < 0 || asked != Some(amount) || all != (left == 0)) {
             let what = format!("refund {number} of order {id} gave back {amount:?} of {asked:?}, and leaves {left}");
             return Err(broken("no more back than taken", what));
         }

@@ -13,9 +13,6 @@ use son7shop_engine::{
 };
 use std::collections::BTreeMap;
 
-/// After so long nobody asks again under a key, in milliseconds; far less than what it
-/// takes to forget one.
-pub(crate) const ASK_AGAIN_MILLIS: i64 = 3_000;
 const SKUS: usize = 9;
 const CUSTOMERS: u32 = 12;
 
@@ -28,6 +25,8 @@ pub(crate) struct Intent {
     first_sent: i64,
     /// The order that the key led to, once that was promised.
     order: Option<OrderId>,
+    /// Whether its order is still to be placed: other partitions are asked.
+    opening: bool,
     /// The attempt or refund that it led to.
     number: Option<u32>,
 }
@@ -37,6 +36,8 @@ pub(crate) struct Intent {
 pub(crate) struct Ways {
     /// How long an order's units are set aside, in milliseconds.
     pub(crate) hold: (i64, i64),
+    /// After so long nobody asks again under a key, in milliseconds; far less than what it takes to forget one.
+    pub(crate) ask_again: i64,
     /// Of a hundred wishes, how many are about orders, about paying, and about refunds; the rest is about
     /// products.
     pub(crate) orders: u32,
@@ -91,9 +92,11 @@ impl Clients {
             .intents
             .iter()
             .enumerate()
-            .filter(|(_, intent)| now - intent.first_sent < ASK_AGAIN_MILLIS)
+            .filter(|(_, intent)| now - intent.first_sent < self.ways.ask_again)
             .map(|(at, _)| at)
             .collect();
+        let opening: Vec<usize> = again.iter().copied().filter(|at| self.intents[*at].opening).collect();
+        let again = if opening.is_empty() { again } else { opening };
         let at = match again.choose(rng) {
             Some(&at) if rng.random_ratio(3, 10) => at,
             _ => {
@@ -120,7 +123,7 @@ impl Clients {
             }
         };
         let key = RequestKey { key: rng.random(), request: rng.random() };
-        self.intents.push(Intent { want, to, key, first_sent: now, order: None, number: None });
+        self.intents.push(Intent { want, to, key, first_sent: now, order: None, opening: false, number: None });
         self.intents.len() - 1
     }
 
@@ -168,7 +171,7 @@ impl Clients {
     }
 
     fn order(&self, rng: &mut SmallRng) -> Want {
-        let lines = (0..rng.random_range(1..6))
+        let lines = (0..rng.random_range(1..5))
             .map(|_| LineRequest { sku: sku(rng.random_range(0..SKUS)), quantity: rng.random_range(1..3) })
             .collect();
         let basket = Basket::new(lines, self.partitions).expect("at least one line");
@@ -217,12 +220,18 @@ impl Clients {
         })
     }
 
-    /// Money back, of an order that is paid as far as anybody knows: all, some, too much, or what units cost.
+    /// Money back, of an order that may be paid as far as anybody knows: all, some, too much, or what units cost.
     fn refund(&self, rng: &mut SmallRng) -> Option<Want> {
-        let paid = |order: &OrderId| self.promises.get(order) == Some(&OrderStatus::Confirmed);
         let known = self.known();
-        let known: Vec<_> = known.iter().filter(|(order, ..)| paid(order)).collect();
-        let (order, _, basket) = **known[known.len().saturating_sub(8)..].choose(rng)?;
+        let basket_of = |id: OrderId| known.iter().find(|(order, ..)| *order == id).map(|(_, _, basket)| *basket);
+        let begun = self.intents.iter().rev().filter_map(|intent| match intent.want {
+            Want::Pay { order, .. } if intent.number.is_some() => Some(order),
+            _ => None,
+        });
+        let ended = [OrderStatus::Cancelled, OrderStatus::Expired, OrderStatus::Refunded];
+        let paid = begun.filter(|order| self.promises.get(order).is_none_or(|told| !ended.contains(told)));
+        let order = *paid.take(8).collect::<Vec<_>>().choose(rng)?;
+        let basket = basket_of(order)?;
         let (mut amount, mut lines) = (None, Vec::new());
         match rng.random_range(0..10) {
             0..3 => {}
@@ -269,10 +278,11 @@ impl Clients {
     }
 
     fn shown(&mut self, at: usize, view: &OrderView) -> Checked {
-        if view.status == OrderStatus::Opening {
+        let intent = &mut self.intents[at];
+        intent.opening = view.status == OrderStatus::Opening;
+        if intent.opening {
             return Ok(());
         }
-        let intent = &mut self.intents[at];
         if let Want::Order { customer, .. } = &intent.want {
             if *customer != view.customer {
                 return Err(broken("exactly once", format!("{customer} was shown the order of {}", view.customer)));
@@ -341,12 +351,17 @@ impl Intent {
 
 /// An order of one line, by somebody new.
 pub(crate) fn buy(id: OrderId, sku: &Sku, quantity: u32, rng: &mut SmallRng) -> Command {
+    regular(id, sku, quantity, 60_000, rng)
+}
+
+/// The same, with a hold of so many milliseconds.
+pub(crate) fn regular(id: OrderId, sku: &Sku, quantity: u32, hold_millis: i64, rng: &mut SmallRng) -> Command {
     Command::PlaceOrder(PlaceOrder {
         id,
         customer: customer(CUSTOMERS),
         key: RequestKey { key: rng.random(), request: rng.random() },
         lines: std::iter::once(LineRequest { sku: sku.clone(), quantity }).collect(),
         parts: Vec::new(),
-        hold_millis: 60_000,
+        hold_millis,
     })
 }

@@ -42,6 +42,7 @@ counts! {
     started at least 1_000,
     begun at least 1_000,
     captures at least 1_000,
+    basket_captures at least 10,
     late_captures at least 5,
     proofs_rejected at least 50,
     not_paid at least 100,
@@ -79,7 +80,10 @@ impl Counts {
             Event::OrderRefused(_) => &mut self.refused,
             Event::PaymentStarted { .. } => &mut self.started,
             Event::PaymentReady { .. } => &mut self.begun,
-            Event::PaymentCaptured { .. } => &mut self.captures,
+            Event::PaymentCaptured { ended, .. } => {
+                self.basket_captures += u64::from(!ended.parts.is_empty());
+                &mut self.captures
+            }
             Event::PaymentCapturedLate { .. } => &mut self.late_captures,
             Event::ProofRejected { .. } => &mut self.proofs_rejected,
             Event::PaymentEnded { why: son7shop_engine::payment::Why::Lapsed, .. } => &mut self.lapsed,

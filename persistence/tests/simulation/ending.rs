@@ -23,7 +23,10 @@ impl World {
             self.gateway.machine.clear_faults();
         }
         self.clock = self.latest;
-        self.run_on()?;
+        if !self.pace.wild {
+            self.serve_regulars()?;
+        }
+        self.run_until(i64::MAX)?;
         self.check_money()?;
         self.check_baskets()?;
         self.check_closed()?;
@@ -37,8 +40,9 @@ impl World {
 
     /// Time goes on to whatever is due next, until nothing is: holds come to their deadlines, attempts to
     /// their ends, and operators see to what is parked.
-    fn run_on(&mut self) -> Checked {
-        for _ in 0..MOMENTS_MAX {
+    pub(crate) fn run_until(&mut self, until: i64) -> Checked {
+        let mut moments = 0;
+        loop {
             self.run_dry()?;
             let mut operated = false;
             for at in 0..self.nodes.len() {
@@ -51,11 +55,15 @@ impl World {
             let dues = self.payers.iter().flatten().filter_map(Payer::next_due);
             let next =
                 deadlines.map(|at| at.0).chain(dues).chain(self.shoppers.next()).chain(self.gateway.next()).min();
-            let Some(next) = next else { return Ok(()) };
-            self.clock = next.max(self.latest + 1);
-            self.latest = self.clock;
+            let Some(next) = next.filter(|next| *next <= until) else { break };
+            self.latest = next.max(self.latest + 1);
+            self.clock = self.latest;
+            moments += 1;
+            if moments > MOMENTS_MAX {
+                return Err(broken("every saga is closed", "it does not come to an end"));
+            }
         }
-        Err(broken("every saga is closed", "it does not come to an end"))
+        Ok(())
     }
 
     fn run_dry(&mut self) -> Checked {
@@ -107,7 +115,7 @@ impl World {
             self.ask(at, Sender::Nobody, &Ask::Decide(Command::DeleteSale { sku: sku.clone() }))?;
             while let Some(units) = self.available(at, &sku) {
                 let id = OrderId::new(Time(self.latest), self.rng.random(), self.nodes[at].id);
-                let quantity = units.min(self.rng.random_range(1..6));
+                let quantity = units.min(self.rng.random_range(1..6.max(units / 2)));
                 let place = buy(id, &sku, u32::try_from(quantity).expect("few"), &mut self.rng);
                 self.ask(at, Sender::Nobody, &Ask::Decide(place))?;
                 self.ask(at, Sender::Nobody, &Ask::Decide(Command::ConfirmOrder { order: id }))?;

@@ -28,6 +28,7 @@ mod participant;
 mod payers;
 mod paying;
 mod queue;
+mod regulars;
 mod resting;
 mod shoppers;
 mod world;

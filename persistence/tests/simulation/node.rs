@@ -199,6 +199,9 @@ impl Node {
     pub(crate) fn read(&self, folder: &PartitionFolder, after: Lsn) -> Result<Vec<(Vec<Record>, Position)>, Broken> {
         let Some(owner) = &self.owner else { return Ok(Vec::new()) };
         let committed = owner.journal.committed();
+        if committed.position.lsn <= after {
+            return Ok(Vec::new());
+        }
         let mut frames = Vec::new();
         let mut read = || {
             let mut reader = Reader::open(folder, after, committed)?;

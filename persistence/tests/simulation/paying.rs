@@ -29,7 +29,7 @@ impl World {
         let (times, rng) = ((self.clock, self.latest), Some(&mut self.rng).filter(|_| !self.calm));
         payer.turn(self.nodes[home].on_disk(), &mut self.gateway, times, &mut self.works, rng);
         for (to, from, ask) in payer.tells() {
-            if self.calm || self.rng.random_ratio(1, 5) {
+            if self.asks() {
                 self.post(Letter::Ask { to, from, ask });
             }
         }

@@ -128,6 +128,18 @@ impl Queue {
         due.filter(|key| !self.busy.contains_key(key)).take(room).collect()
     }
 
+    /// The participant panicked over a step: once more at `due_at`, unless the step has changed since.
+    pub(crate) fn panicked(&mut self, due: DueStep, due_at: Time) {
+        let key = (due.order, due.step);
+        self.ended(key);
+        if self.waiting.contains_key(&key) {
+            return;
+        }
+        let due = DueStep { due_at, ..due };
+        self.waiting.insert(key, Waiting { due, resumed: true });
+        if due.begins { &mut self.begins } else { &mut self.others }.insert((due_at, key));
+    }
+
     /// A step's call is over, and home has heard of it.
     pub(crate) fn ended(&mut self, key: Key) {
         if let Some(begins) = self.busy.remove(&key) {

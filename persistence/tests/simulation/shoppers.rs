@@ -85,6 +85,23 @@ impl Shoppers {
         None
     }
 
+    /// Every page of these orders is paid at; `quit`: one of them is left instead.
+    pub(crate) fn pay_all(&mut self, gateway: &mut Gateway, latest: i64, orders: &[OrderId], quit: bool) {
+        let pages: Vec<Page> = self.pages.iter().filter(|page| orders.contains(&page.order)).cloned().collect();
+        for page in pages {
+            let (now, whose) = (Time(latest), Whose::Tid(&page.tid));
+            let quits = quit && page.order == orders[0];
+            let moved = if quits {
+                gateway.machine.act(now, whose, Act::Quit)
+            } else {
+                gateway.machine.pay(now, whose, Means::Card)
+            };
+            if let Ok(moved) = moved {
+                self.leave(moved, latest);
+            }
+        }
+    }
+
     fn leave(&mut self, moved: Moved, latest: i64) {
         for visit in moved.visits {
             let at = match visit.arrival {

@@ -53,15 +53,15 @@ pub(crate) struct Pace {
 impl Pace {
     /// Holds of seconds, as long as messages are on their way.
     const HURRIED: Self = Self {
-        ways: Ways { hold: (100, 6_000), orders: 42, paying: 28, refunds: 10 },
+        ways: Ways { hold: (500, 6_500), ask_again: 3_000, orders: 42, paying: 28, refunds: 10 },
         steps: STEPS,
         forget_millis: 7_000,
-        jumps: (250, 12_000),
+        jumps: (700, 12_000),
         wild: true,
     };
     /// Holds of minutes, as the gateway's.
     const LEISURELY: Self = Self {
-        ways: Ways { hold: (20_000, 1_200_000), orders: 25, paying: 42, refunds: 20 },
+        ways: Ways { hold: (60_000, 1_200_000), ask_again: 120_000, orders: 25, paying: 42, refunds: 20 },
         steps: STEPS,
         forget_millis: 1_300_000,
         jumps: (60, 30_000),
@@ -69,8 +69,8 @@ impl Pace {
     };
     /// Few things, most of them about paying.
     const BRIEF: Self = Self {
-        ways: Ways { hold: (120_000, 600_000), orders: 25, paying: 47, refunds: 26 },
-        steps: 500,
+        ways: Ways { hold: (120_000, 600_000), ask_again: 120_000, orders: 25, paying: 47, refunds: 26 },
+        steps: 300,
         forget_millis: 1_300_000,
         jumps: (60, 30_000),
         wild: false,
@@ -96,6 +96,8 @@ pub(crate) struct World {
     pub(crate) lied_about: BTreeSet<OrderId>,
     pub(crate) bug: Option<Bug>,
     pub(crate) pace: Pace,
+    /// For how many steps each partition stays closed.
+    shut: Vec<u32>,
     /// Faults that were planted at the start.
     pub(crate) planted: usize,
     storage: MemoryStorage,
@@ -116,7 +118,7 @@ impl World {
     /// A short history in which the gateway does these things wrong, and no others.
     pub(crate) fn with_faults(seed: u64, rules: &[Rule]) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let partitions = rng.random_range(1..3);
+        let partitions = [1, 1, 2][rng.random_range(0..3)];
         let mut world = Self::of(rng, partitions, Pace::BRIEF, None);
         world.planted = rules.len();
         for rule in rules {
@@ -143,6 +145,7 @@ impl World {
             bug,
             pace,
             planted: 0,
+            shut: vec![0; usize::from(partitions)],
             storage,
             data: None,
             segment_bytes: rng.random_range(MIN_SEGMENT_BYTES..4 * MIN_SEGMENT_BYTES),
@@ -193,17 +196,19 @@ impl World {
 
     fn step(&mut self) -> Checked {
         self.advance();
+        self.shut.iter_mut().for_each(|steps| *steps = steps.saturating_sub(1));
         let at = self.pick();
         match self.rng.random_range(0..1000) {
-            0..90 => {
+            0..80 => {
                 let (intent, to, ask) = self.clients.send(&mut self.rng, self.latest);
                 self.post(Letter::Ask { to, from: Sender::Client(intent), ask });
             }
-            90..440 => return self.deliver(),
-            440..550 => {
+            80..450 => return self.deliver(),
+            450..550 => {
                 self.flush(at);
                 // Whoever waited to read what is on disk.
                 self.pay(at);
+                return self.participate(at);
             }
             550..600 => return self.participate(at),
             600..670 => self.pay(at),
@@ -319,21 +324,27 @@ impl World {
         if self.participants[at].is_none() {
             self.participants[at] = Participant::resume(PartitionId(u16::try_from(at).expect("few")), &folder)?;
         }
-        if !self.calm && self.rng.random_ratio(1, 60) {
+        if !self.calm && self.rng.random_ratio(1, 300) {
             self.participants[at] = None;
         }
         let Some(participant) = &mut self.participants[at] else { return Ok(()) };
         let frames = self.nodes[at].read(&folder, participant.read)?;
         participant.follow(frames.into_iter().map(|(records, position)| (records, position.lsn)).collect());
-        if !self.calm && self.rng.random_ratio(1, 80) {
+        if !self.calm && self.rng.random_ratio(1, 400) {
             participant.give_up_waiting(self.rng.random_range(0..4));
         }
         for (to, from, ask) in participant.asks() {
-            if self.calm || self.rng.random_ratio(1, 3) {
+            if self.asks() {
                 self.post(Letter::Ask { to, from, ask });
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody who waits for an answer asks (again): seldom while much is under way.
+    pub(crate) fn asks(&mut self) -> bool {
+        let one_of = if self.net.len() < NET_MAX / 4 { 2 } else { 8 };
+        self.calm || self.rng.random_ratio(1, one_of)
     }
 
     pub(crate) fn folder(&self, at: usize) -> Option<PartitionFolder> {
@@ -398,6 +409,10 @@ impl World {
     /// One owner dies, of a panic or of nothing; what it had not committed is gone.
     fn die(&mut self, at: usize) {
         let Some(owner) = self.nodes[at].owner.take() else { return };
+        // Some stay away for long: what others ask of them piles up.
+        if self.rng.random_ratio(1, 6) {
+            self.shut[at] = 400;
+        }
         self.counts.deaths += 1;
         self.counts.lost_events += owner.journal.pending() as u64;
         if self.rng.random() {
@@ -416,6 +431,7 @@ impl World {
         self.participants.iter_mut().for_each(|participant| *participant = None);
         (0..self.payers.len()).for_each(|place| self.forget_payer(place));
         self.net.clear();
+        self.shut.iter_mut().for_each(|steps| *steps = 0);
         self.data = None;
         if power {
             self.counts.crashes += 1;
@@ -428,7 +444,8 @@ impl World {
     }
 
     fn recover_one(&mut self) -> Checked {
-        let dead: Vec<usize> = (0..self.nodes.len()).filter(|&at| self.nodes[at].owner.is_none()).collect();
+        let dead = (0..self.nodes.len()).filter(|&at| self.nodes[at].owner.is_none() && self.shut[at] == 0);
+        let dead: Vec<usize> = dead.collect();
         if dead.is_empty() {
             return Ok(());
         }
