@@ -119,6 +119,13 @@ impl Till {
         }
     }
 
+    /// An operator has a step tried again at once, if it was not done meanwhile.
+    pub(crate) fn hurry(&self, id: &str, step: &str) {
+        let retry = post(format!("/v1/operations/sagas/{id}/{step}/retry"), Who::Admin).json(r#"{"reason":"now"}"#);
+        let said = self.world.send(&retry);
+        assert!(said.status == 200 || said.json()["code"] == "no_such_step", "{said}");
+    }
+
     /// Opens the stream of an order's events behind number `had`.
     pub(crate) fn stream(&self, id: &str, had: usize) -> TcpStream {
         self.streamed(&get(format!("/v1/orders/{id}/events"), Who::Kim).header("last-event-id", &had.to_string()))
