@@ -2,8 +2,8 @@
 
 mod commands;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 use son7shop_http::settings::{Flags, Settings, TOKEN_KEY};
 use son7shop_http::token::KeyError;
 use std::env::VarError;
@@ -55,14 +55,24 @@ impl Program {
 
     /// The variable that a wrong value came from, where it came from one.
     fn wrong_variable(error: &clap::Error) -> Option<String> {
-        let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
         let mut command = Self::command();
         command.build();
+        if error.kind() == ErrorKind::InvalidUtf8 {
+            return Self::no_text(&command);
+        }
+        let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
         let arg = command.get_arguments().find(|arg| arg.to_string() == *wrong)?;
         let flag = format!("--{}", arg.get_long()?);
         let given = std::env::args().any(|given| given.split('=').next() == Some(flag.as_str()));
         let name = arg.get_env()?;
         (!given && std::env::var_os(name).is_some()).then(|| name.to_string_lossy().into_owned())
+    }
+
+    /// The variable that is no text and must be; the library does not say which.
+    fn no_text(command: &clap::Command) -> Option<String> {
+        let texts = command.get_arguments().filter(|arg| arg.get_value_hint() != ValueHint::AnyPath);
+        let is_none = |name: &&OsStr| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
+        texts.filter_map(clap::Arg::get_env).find(is_none).map(|name| name.to_string_lossy().into_owned())
     }
 
     /// Where 1 says what was found, 2 says that nothing can be said.

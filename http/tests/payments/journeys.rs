@@ -222,7 +222,7 @@ fn a_shopper_is_told_where_the_money_of_each_payment_is() {
     }
     assert!(page(&first).contains("Being given back"));
     till.control("DELETE", "/faults", &Value::Null);
-    act("refund-1", "retry", json!({"reason": "they are back"}));
+    till.hurry(&id, "refund-1");
     till.shown_when(&id, "the refund", |order| order["payment"]["refunds"][0]["status"] == "done");
     let done = page(&second);
     assert!(done.contains("Your order is confirmed") && done.contains("/ given back") && !done.contains("goes back"));

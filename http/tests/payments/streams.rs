@@ -1,7 +1,6 @@
 //! How long a stream of events lives, and how many there are.
 
-use crate::said::read_to_close;
-use crate::till::{PATIENCE, Till, read_until};
+use crate::till::{PATIENCE, Till, read_to_end, read_until};
 use crate::world::{Request, Who, get};
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -18,8 +17,7 @@ fn a_stream_ends_with_its_readers_token() {
     for seconds in [2, 8, 32] {
         let token = format!("Bearer {}", till.world.brief_token(seconds));
         let mut stream = till.streamed(&events(&id, Who::Nobody).header("authorization", &token));
-        let answer = read_to_close(&mut stream).expect("the stream goes on without a token");
-        let said = String::from_utf8(answer).unwrap();
+        let said = read_to_end(&mut stream);
         if said.starts_with("HTTP/1.1 200") {
             assert!(said.contains("event:order_placed") && said.ends_with("0\r\n\r\n"), "{said}");
             return;
@@ -38,8 +36,10 @@ fn a_customer_has_so_many_streams_and_takes_none_from_others() {
     for stream in &mut streams {
         read_until(stream, "order_placed");
     }
-    let said = till.world.check(&events(&id, Who::Kim), 503, "too_many_streams").json();
-    assert_eq!(said["limit"], EACH, "{said}");
+    let answer = read_to_end(&mut till.streamed(&events(&id, Who::Kim)));
+    let said = till.world.judge(&events(&id, Who::Kim), answer.as_bytes());
+    assert_eq!((said.status, &said.json()["code"]), (503, &"too_many_streams".into()), "{said}");
+    assert_eq!(said.json()["limit"], EACH, "{said}");
     read_until(&mut till.streamed(&events(&id, Who::Admin)), "order_placed");
     // Who leaves makes room, once the shop has noticed.
     streams.pop();

@@ -119,6 +119,13 @@ impl Till {
         }
     }
 
+    /// An operator has a step tried again at once, if it was not done meanwhile.
+    pub(crate) fn hurry(&self, id: &str, step: &str) {
+        let retry = post(format!("/v1/operations/sagas/{id}/{step}/retry"), Who::Admin).json(r#"{"reason":"now"}"#);
+        let said = self.world.send(&retry);
+        assert!(said.status == 200 || said.json()["code"] == "no_such_step", "{said}");
+    }
+
     /// Opens the stream of an order's events behind number `had`.
     pub(crate) fn stream(&self, id: &str, had: usize) -> TcpStream {
         self.streamed(&get(format!("/v1/orders/{id}/events"), Who::Kim).header("last-event-id", &had.to_string()))
@@ -241,14 +248,32 @@ pub(crate) fn read_until(stream: &mut TcpStream, until: &str) -> String {
 
 /// Reads on until an event is of this kind; all that came.
 pub(crate) fn read_on(stream: &mut TcpStream, until: &str) -> String {
-    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
     let wanted = format!("event:{until}");
-    while !String::from_utf8_lossy(&all).contains(&wanted) {
-        let read = stream.read(&mut piece).unwrap();
-        assert!(read > 0, "the stream ended: {}", String::from_utf8_lossy(&all));
-        all.extend_from_slice(&piece[..read]);
+    let (said, ended) = read_while(stream, |said| !said.contains(&wanted));
+    assert!(!ended, "the stream ended: {said}");
+    said
+}
+
+/// Reads a stream to its end; all that came.
+pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
+    read_while(stream, |_| true).0
+}
+
+/// Reads while this is so and the stream goes on; all that came, and whether the stream ended. What keeps a
+/// silent connection must not keep a test that has failed.
+fn read_while(stream: &mut TcpStream, on: impl Fn(&str) -> bool) -> (String, bool) {
+    let (mut all, mut piece, by) = (Vec::new(), [0; 4096], Instant::now() + PATIENCE);
+    loop {
+        let said = String::from_utf8_lossy(&all).into_owned();
+        if !on(&said) {
+            return (said, false);
+        }
+        assert!(Instant::now() < by, "nothing else came: {said}");
+        match stream.read(&mut piece).unwrap_or_else(|error| panic!("{error} after {said}")) {
+            0 => return (said, true),
+            read => all.extend_from_slice(&piece[..read]),
+        }
     }
-    String::from_utf8(all).unwrap()
 }
 
 /// A browser's request.
