@@ -36,4 +36,4 @@ crash: ## kill -9 in the middle of load, ROUNDS=1000 times
 
 SECONDS ?= 120
 saga: ## 200 shoppers pay for two minutes (SECONDS=120): faults in pairs, kill -9, then verify --gateway
-	SON7_SAGA_SECONDS=$(SECONDS) cargo test -p son7shop-http --test saga_crash -- --nocapture
+	SON7_SAGA_SECONDS=$(SECONDS) cargo test -p son7shop-http --features faults --test saga_crash -- --nocapture
