@@ -60,7 +60,7 @@ fn every_history_keeps_every_promise() {
         }
     }
     println!("{} histories: {all:?}", seeds.end - seeds.start);
-    if seeds.end - seeds.start >= 100 {
+    if seeds.end - seeds.start >= SEEDS {
         let few = all.too_few();
         assert!(few.is_empty(), "histories in which little happens prove little: {few:?} in {all:?}");
     }
