@@ -47,7 +47,7 @@ pub(crate) struct Books {
 impl Books {
     /// What the shop has of it.
     pub(crate) fn net(&self) -> i64 {
-        self.attempts.iter().map(|of| of.left()).sum()
+        self.attempts.iter().map(Attempt::left).sum()
     }
 
     /// Whether somebody still has something to do for it.
