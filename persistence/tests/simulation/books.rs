@@ -156,7 +156,12 @@ impl Oracle {
                 Ok(())
             }
             Event::PartRestocked { lines, .. } => self.shift(lines, Move::Restock),
-            _ => Ok(()),
+            Event::PaymentReady { .. }
+            | Event::PaymentHinted { .. }
+            | Event::ProofRejected { more: true, .. }
+            | Event::StepTried { .. }
+            | Event::StepRetried { .. } => Ok(()),
+            event => Err(broken("known events", format!("nobody here knows {event:?}"))),
         }
     }
 
