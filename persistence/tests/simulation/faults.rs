@@ -1,8 +1,4 @@
 //! Every fault rule of the sandbox: what the gateway, and the browsers on their way back, do wrong.
-//!
-//! The times in them stay within what the client's rules take for granted of Kakao Pay: what a bank has still
-//! to tell, and how old an answer may be, are together shorter than the grace after an attempt's end
-//! (`saga::GRACE_MILLIS`).
 
 use son7shop_engine::Won;
 use son7shop_payments::sandbox::machine::{Action, Outcome, Place, When};
@@ -37,7 +33,7 @@ pub(crate) fn rules() -> Vec<(Place, Action)> {
     let declined = |soft| Action::Decline { code: "NO_MONEY".to_owned(), soft };
     let mut at_approve = vec![declined(false), declined(true), Action::UserLocked];
     for then in [Outcome::Paid, Outcome::Failed] {
-        at_approve.extend([0, 5_000, 30_000].map(|after| Action::BankUnknown { then, after }));
+        at_approve.extend([0, 5_000, 60_000, 900_000].map(|after| Action::BankUnknown { then, after }));
     }
     at_approve.push(Action::AmountOverride { total: Won(1) });
     rules.extend(at_approve.into_iter().map(|action| (Place::Approve, action)));
@@ -45,7 +41,7 @@ pub(crate) fn rules() -> Vec<(Place, Action)> {
     let at_order = [
         Action::AmountOverride { total: Won(1) },
         Action::StaleOrder { ms: 1_000 },
-        Action::StaleOrder { ms: 20_000 },
+        Action::StaleOrder { ms: 60_000 },
         Action::UnknownStatus { status: status.clone() },
     ];
     rules.extend(at_order.into_iter().map(|action| (Place::Order, action)));

@@ -5,9 +5,9 @@
 //! picking rule ([`Queue`]); homes take one turn each [`TURN_MILLIS`], as if each turn waited for a sync of that
 //! length. What can fail: steps that change while they wait and stay queued under their old time; a queue that is
 //! not in the order of time; reading in batches that stops too early; calls that hang and keep out those that are
-//! due (no more than [`Limits::REAL`] run at once: a home at which more captures hang than that is late by
-//! design, and the test holds fewer); begins that keep out the others; a step that is never read, which the
-//! partition's own list tells.
+//! due (no more than [`Limits::REAL`] run at once in a lane: a home at which more captures hang than that is
+//! late by design, and the test holds fewer); a lane that keeps out another; a step that is never read, which
+//! the partition's own list tells.
 
 use crate::queue::{Limits, Queue, Waiting};
 use compact_str::CompactString;
@@ -242,7 +242,7 @@ fn of_a_hundred_thousand_open_sagas_none_is_late() {
 fn a_participant_that_is_slow_is_noticed() {
     let slow = [
         ("one call a turn", Limits { turn: 1, ..Limits::REAL }),
-        ("few calls at once", Limits { others: 16, ..Limits::REAL }),
+        ("few calls at once", Limits { calls: 16, ..Limits::REAL }),
     ];
     for (what, limits) in slow {
         let (late, ..) = lateness(limits);

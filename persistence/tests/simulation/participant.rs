@@ -118,10 +118,6 @@ impl Participant {
     fn answered(&mut self, event: Lsn, at: usize, outcome: &Outcome) -> Result<(), Broken> {
         let Some(work) = self.work.get_mut(&event) else { return Ok(()) };
         let Some((partition, command, answered)) = work.asks.get_mut(at) else { return Ok(()) };
-        // What comes before it is still on its way, from an earlier event: it is asked again.
-        if let (Command::RestockPart { .. }, Outcome::Refused(Refusal::StillRunning)) = (&*command, outcome) {
-            return Ok(());
-        }
         if let (
             Command::ConfirmPart { .. } | Command::ReleasePart { .. } | Command::RestockPart { .. },
             Outcome::Refused(Refusal::PartEnded),

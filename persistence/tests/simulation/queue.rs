@@ -2,7 +2,7 @@
 //! `actors/src/participant.rs`, without its tasks. Both the histories and the hundred thousand sagas go
 //! through it. What it knows can be read again.
 
-use son7shop_engine::{DueStep, Lsn, OrderId, Participant, Partition, StepRef, Time};
+use son7shop_engine::{DueStep, Lane, Lsn, OrderId, Participant, Partition, StepRef, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) type Key = (OrderId, StepRef);
@@ -12,16 +12,16 @@ pub(crate) type Key = (OrderId, StepRef);
 pub(crate) struct Limits {
     /// Steps that are read from the owner.
     pub(crate) read: usize,
-    /// Calls under way to begin payments.
-    pub(crate) begins: usize,
-    /// All other calls under way.
-    pub(crate) others: usize,
+    /// Calls under way in each lane.
+    pub(crate) calls: usize,
     /// Calls that are started in one turn: without end, unless a mistake is planted.
     pub(crate) turn: usize,
 }
 
+const LANES: [Lane; 3] = [Lane::Begin, Lane::Capture, Lane::Other];
+
 impl Limits {
-    pub(crate) const REAL: Self = Self { read: 1024, begins: 256, others: 256, turn: usize::MAX };
+    pub(crate) const REAL: Self = Self { read: 1024, calls: 256, turn: usize::MAX };
 }
 
 /// A step that waits for its time.
@@ -42,11 +42,14 @@ pub(crate) struct Queue {
     /// Steps up to here were open when it was started.
     started_at: Lsn,
     waiting: BTreeMap<Key, Waiting>,
-    begins: BTreeSet<(Time, Key)>,
-    others: BTreeSet<(Time, Key)>,
-    /// Steps whose calls are under way, and whether each begins a payment.
-    busy: BTreeMap<Key, bool>,
-    beginning: usize,
+    /// The same, by when they are due in each lane.
+    due: [BTreeSet<(Time, Key)>; LANES.len()],
+    /// Steps whose calls are under way, and in which lane.
+    busy: BTreeMap<Key, Lane>,
+    /// How many of them are in each lane.
+    taken: [usize; LANES.len()],
+    /// The partition's time when it was read last: it does not go back with the machine's.
+    latest: Time,
 }
 
 impl Queue {
@@ -57,15 +60,16 @@ impl Queue {
             seen: Lsn(0),
             started_at,
             waiting: BTreeMap::new(),
-            begins: BTreeSet::new(),
-            others: BTreeSet::new(),
+            due: Default::default(),
             busy: BTreeMap::new(),
-            beginning: 0,
+            taken: Default::default(),
+            latest: Time(0),
         }
     }
 
     /// Reads the steps that changed since; `partition` has nothing that is not on disk.
     pub(crate) fn read_on(&mut self, partition: &Partition) {
+        self.latest = self.latest.max(partition.time());
         loop {
             let steps = partition.due_after(self.seen, self.limits.read);
             let all = steps.len() < self.limits.read;
@@ -87,44 +91,42 @@ impl Queue {
         }
         let resumed = due.lsn <= self.started_at;
         self.waiting.insert(key, Waiting { due, resumed });
-        if due.begins { &mut self.begins } else { &mut self.others }.insert((due.due_at, key));
+        self.due[due.lane as usize].insert((due.due_at, key));
     }
 
     fn drop_waiting(&mut self, key: Key) {
         if let Some(Waiting { due, .. }) = self.waiting.remove(&key) {
-            self.begins.remove(&(due.due_at, key));
-            self.others.remove(&(due.due_at, key));
+            self.due[due.lane as usize].remove(&(due.due_at, key));
         }
     }
 
     /// When the next call is due for which nothing of the same step is under way.
     pub(crate) fn next_due(&self) -> Option<Time> {
-        let first = |queue: &BTreeSet<(Time, Key)>| {
-            queue.iter().find(|(_, key)| !self.busy.contains_key(key)).map(|(at, _)| *at)
-        };
-        first(&self.begins).into_iter().chain(first(&self.others)).min()
+        let first = self.due.iter().filter_map(|due| due.iter().find(|(_, key)| !self.busy.contains_key(key)));
+        first.map(|(due, _)| *due).min()
     }
 
     /// The calls that are due, as far as there is room: they are under way from here on.
     pub(crate) fn pick(&mut self, now: Time) -> Vec<Waiting> {
-        let room = self.limits.begins.saturating_sub(self.beginning);
-        let mut keys = self.due(&self.begins, now, room);
-        let room = self.limits.others.saturating_sub(self.busy.len() - self.beginning);
-        keys.extend(self.due(&self.others, now, room));
+        let (now, mut keys) = (now.max(self.latest), Vec::new());
+        for lane in LANES {
+            let room = self.limits.calls.saturating_sub(self.taken[lane as usize]);
+            keys.extend(self.ready(lane, now, room));
+        }
         keys.truncate(self.limits.turn);
         let mut picked = Vec::with_capacity(keys.len());
         for key in keys {
             let Some(waiting) = self.waiting.get(&key).copied() else { continue };
             self.drop_waiting(key);
-            self.busy.insert(key, waiting.due.begins);
-            self.beginning += usize::from(waiting.due.begins);
+            self.busy.insert(key, waiting.due.lane);
+            self.taken[waiting.due.lane as usize] += 1;
             picked.push(waiting);
         }
         picked
     }
 
-    fn due(&self, queue: &BTreeSet<(Time, Key)>, now: Time, room: usize) -> Vec<Key> {
-        let due = queue.iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
+    fn ready(&self, lane: Lane, now: Time, room: usize) -> Vec<Key> {
+        let due = self.due[lane as usize].iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
         due.filter(|key| !self.busy.contains_key(key)).take(room).collect()
     }
 
@@ -137,13 +139,13 @@ impl Queue {
         }
         let due = DueStep { due_at, ..due };
         self.waiting.insert(key, Waiting { due, resumed: true });
-        if due.begins { &mut self.begins } else { &mut self.others }.insert((due_at, key));
+        self.due[due.lane as usize].insert((due_at, key));
     }
 
     /// A step's call is over, and home has heard of it.
     pub(crate) fn ended(&mut self, key: Key) {
-        if let Some(begins) = self.busy.remove(&key) {
-            self.beginning -= usize::from(begins);
+        if let Some(lane) = self.busy.remove(&key) {
+            self.taken[lane as usize] -= 1;
         }
     }
 
