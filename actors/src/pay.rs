@@ -1,7 +1,7 @@
 //! Verbs about paying: start, return, refund, timeline, and what operators do.
 
 use crate::calls::{decide, read};
-use crate::owner::Reply;
+use crate::owner::{Owner, Reply};
 use crate::shop::{Done, Shop};
 use crate::{Payments, ReturnHandle, ShopError};
 use compact_str::CompactString;
@@ -201,15 +201,12 @@ impl Shop {
     ) -> Result<(OrderView, Option<T>), ShopError> {
         let by_then = Instant::now() + wait;
         loop {
-            let watched = read(self.home(order)?, move |owner| (owner.watch(order), owner.order(order))).await?;
-            let (mut changes, mut view) = match watched {
-                (changes, Some(view)) => (changes, view),
+            let watch = move |owner: &Owner| (owner.watch(order), owner.order(order));
+            let (mut changes, Some(mut view)) = read(self.home(order)?, watch).await? else {
                 // Its home has forgotten it: nothing will change.
-                (_, None) => {
-                    let view = self.order(order, Requester::Admin).await?;
-                    let found = seen(&view);
-                    return Ok((view, found));
-                }
+                let view = self.order(order, Requester::Admin).await?;
+                let found = seen(&view);
+                return Ok((view, found));
             };
             loop {
                 let left = by_then.saturating_duration_since(Instant::now());

@@ -497,7 +497,7 @@ mod tests {
         let check = |listen: &str, public_url: Option<&str>| {
             let (listen, public_url) = (listen.parse().ok(), public_url.map(str::to_owned));
             let (payments, kakao_profile) = (Some(PaidBy::Kakaopay), Some(KakaoProfile::Live));
-            let flags = Flags { listen, public_url, payments, kakao_profile, ..Flags::default() };
+            let flags = Flags { listen, payments, public_url, kakao_profile, ..Flags::default() };
             Settings::load(&flags, true, true).unwrap().check_exposure()
         };
         for listen in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
