@@ -42,6 +42,7 @@ mod pay;
 mod payments;
 mod plane;
 mod recent;
+mod room;
 mod settings;
 mod shop;
 mod stock;

@@ -16,6 +16,7 @@ use crate::error::with_sources;
 use crate::gate::{Credit, Gate, News};
 use crate::keys::{KeyIndex, Running};
 use crate::recent::Recent;
+use crate::room;
 use crate::watched::Watched;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Histogram};
@@ -23,7 +24,7 @@ use son7shop_engine::{
     Answer, Command, CustomerId, Decision, DueStep, Event, Lsn, OrderId, OrderView, Outcome, Participant, Partition,
     ProductView, Record, Refusal, Requester, SagaFigures, Sku, Step, StepRef, StepState, Time, Timeline, basket,
 };
-use son7shop_persistence::journal::{Committed, EVENT_OVERHEAD_BYTES, Journal};
+use son7shop_persistence::journal::{Committed, Journal};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,16 +46,6 @@ const STEPS_SCANNED: usize = 2048;
 const SOON_MILLIS: i64 = 2_000;
 /// A commit that takes longer is told in the log.
 const SLOW_COMMIT: Duration = Duration::from_millis(500);
-/// The most bytes of the event that ends a hold, over what its frame and its lines cost.
-const END_BYTES: u64 = 48;
-/// The same of the event that begins one, with customer, key and numbers.
-const BEGIN_BYTES: u64 = 192;
-/// The most bytes of a line in an event: the sku, then quantity, price and sale. A partition
-/// that is named costs less.
-const LINE_BYTES: u64 = Sku::MAX as u64 + 24;
-/// The same of the events of one attempt or refund, some tries that fail included. (A step that fails until it is
-/// parked takes up to some 48 KiB; room for that is not kept for each.)
-const STEP_BYTES: u64 = 6 * 1024;
 
 /// What a caller gets: an outcome, or why there is none.
 pub(crate) type Reply = Result<Outcome, ShopError>;
@@ -413,14 +404,7 @@ impl Owner {
     /// Whether the journal may take `command`, and still have room for the ends of all that
     /// holds units then. Ends themselves are taken always: that is what the room is kept for.
     fn has_room(&self, command: &Command) -> bool {
-        let Some(lines) = lines_of(command) else { return true };
-        let holds = self.partition.open_holds() as u64 + 1;
-        let ends = holds * (EVENT_OVERHEAD_BYTES + END_BYTES);
-        // The new lines come twice: when they begin to be held, and when that ends.
-        let lines = (self.partition.open_lines() + 2 * lines) as u64;
-        let steps = self.partition.open_steps() as u64 + u64::from(opens_step(command));
-        let all = BEGIN_BYTES + ends + lines * LINE_BYTES + steps * STEP_BYTES;
-        self.journal.room(EVENT_OVERHEAD_BYTES + all)
+        room::needed(&self.partition, command).is_none_or(|bytes| self.journal.room(bytes))
     }
 
     /// Whether `command` would be accepted now: a repeat and a refusal need no room, and
@@ -539,27 +523,6 @@ impl Meters {
             sync_seconds: metrics::histogram!("son7_journal_sync_seconds", "partition" => partition),
         }
     }
-}
-
-/// The lines that `command` adds to the journal, if it needs room there, each partition that
-/// it names counted as one.
-fn lines_of(command: &Command) -> Option<usize> {
-    match command {
-        Command::PlaceOrder(place) => {
-            Some(place.parts.iter().fold(place.lines.len(), |lines, part| lines + 1 + part.lines.len()))
-        }
-        Command::HoldPart(part) => Some(part.lines.len()),
-        Command::StartPayment { .. } => Some(0),
-        Command::RequestRefund { refund, .. } => Some(refund.lines.len()),
-        // An attempt or a refund names addresses and receipts: it is as long as some lines.
-        Command::RecallOrder(recalled) => Some(4 * recalled.len()),
-        Command::AcceptParts { parts, .. } => Some(parts.iter().map(|(_, lines)| 1 + lines.len()).sum()),
-        _ => None,
-    }
-}
-
-const fn opens_step(command: &Command) -> bool {
-    matches!(command, Command::StartPayment { .. } | Command::RequestRefund { .. })
 }
 
 #[cfg(test)]

@@ -90,9 +90,10 @@ impl PaymentGateway for Hanging {
     }
 
     fn look_up<'a>(&'a self, _: &'a LookUpRequest) -> Call<'a> {
-        let standing = match self.taken.load(Ordering::SeqCst) {
-            true => Standing::Paid { captured: captured(), refunded: Won(0) },
-            false => Standing::NotPaid(Why::Quit),
+        let standing = if self.taken.load(Ordering::SeqCst) {
+            Standing::Paid { captured: captured(), refunded: Won(0) }
+        } else {
+            Standing::NotPaid(Why::Quit)
         };
         Box::pin(async move { Answered::Stands(standing) })
     }
@@ -146,7 +147,9 @@ fn participants(shop: &Shop) -> Vec<ActorCell> {
 async fn panic_all(shop: &Shop) {
     let dead = participants(shop);
     assert_eq!(dead.len(), 3, "payment, deadline, refund");
-    dead.iter().for_each(|one| one.send_message(Ask::Panic).unwrap());
+    for one in &dead {
+        one.send_message(Ask::Panic).unwrap();
+    }
     let anew = |one: &ActorCell| dead.iter().all(|dead| dead.get_id() != one.get_id());
     let others = async {
         // Nobody tells of a start.

@@ -7,6 +7,7 @@ mod image;
 mod paid;
 mod pay;
 mod sagas;
+mod told;
 
 use crate::arena::Arena;
 use crate::attempt::Payment;

@@ -2,6 +2,7 @@
 //! each returns whether its event fitted.
 
 use super::evolve::{Units, move_units};
+use super::told::told;
 use super::{Gone, Partition};
 use crate::attempt::{Attempt, AttemptStatus, Entry, Happened, Payment, Refund, RefundStatus, Returned};
 use crate::event::{Ended, Event, Lines};
@@ -362,11 +363,11 @@ impl Partition {
         let order = Order {
             id: recalled.id,
             customer: recalled.customer.clone(),
-            key: recalled.key,
+            key: recalled.key(),
             lines,
             elsewhere,
             total: recalled.total,
-            status: recalled.status,
+            status: OrderStatus::Confirmed,
             placed_at: recalled.placed_at,
             deadline: recalled.deadline,
             ended_at: recalled.ended_at,
@@ -375,7 +376,7 @@ impl Partition {
         if self.insert_order(order).is_none() {
             return false;
         }
-        let no_other = self.payments.insert(recalled.id, recalled.payment.clone()).is_none();
+        let no_other = self.payments.insert(recalled.id, Box::new(recalled.payment())).is_none();
         self.over(recalled.id);
         no_other
     }
@@ -516,55 +517,4 @@ fn take_back(product: &mut crate::product::Product, quantity: u32) -> bool {
     let sold = product.stock.sold.checked_sub(u64::from(quantity));
     product.stock.sold = sold.unwrap_or(product.stock.sold);
     sold.is_some()
-}
-
-type Told = (Happened, Option<StepRef>, CompactString, Option<Time>);
-
-/// What `event` tells in its order's timeline.
-fn told(event: &Event) -> Option<Told> {
-    let none = CompactString::default;
-    let attempt =
-        |what, number: &u32, answer: CompactString| Some((what, Some(StepRef::Attempt(*number)), answer, None));
-    let refund = |what, number: &u32, answer: CompactString| Some((what, Some(StepRef::Refund(*number)), answer, None));
-    match event {
-        Event::PaymentStarted { attempt: number, .. } => attempt(Happened::PaymentStarted, number, none()),
-        Event::PaymentReady { attempt: number, begun, .. } => {
-            let step = Some(StepRef::Attempt(*number));
-            Some((Happened::PaymentReady, step, none(), Some(begun.expires_at)))
-        }
-        Event::PaymentAuthorised { attempt: number, .. } => attempt(Happened::PaymentAuthorised, number, none()),
-        Event::PaymentHinted { attempt: number, .. } => attempt(Happened::PaymentHinted, number, none()),
-        Event::ProofRejected { attempt: number, answer, .. } => {
-            attempt(Happened::ProofRejected, number, answer.clone())
-        }
-        Event::PaymentCaptured { attempt: number, captured, .. } => {
-            attempt(Happened::PaymentCaptured, number, captured.receipt.clone())
-        }
-        Event::PaymentCapturedLate { attempt: number, captured, .. } => {
-            attempt(Happened::PaymentCapturedLate, number, captured.receipt.clone())
-        }
-        Event::PaymentEnded { attempt: number, why, answer, look_at, .. } => {
-            let (step, why) = (Some(StepRef::Attempt(*number)), why.as_str());
-            let said = if answer.is_empty() || answer == why { why.into() } else { format!("{why}: {answer}") };
-            Some((Happened::PaymentEnded, step, crate::payment::cut(&said), *look_at))
-        }
-        Event::PaymentLooked { attempt: number, answer, .. } => {
-            attempt(Happened::PaymentLooked, number, answer.clone())
-        }
-        Event::StepTried { step, answer, next, .. } => {
-            Some((Happened::StepTried, Some(*step), answer.clone(), next.map(|(_, at)| at)))
-        }
-        Event::RefundRequested { refund: number, reason, .. } => {
-            refund(Happened::RefundRequested, number, reason.clone())
-        }
-        Event::RefundSized { refund: number, .. } => refund(Happened::RefundSized, number, none()),
-        Event::RefundDone { refund: number, back, .. } => refund(Happened::RefundDone, number, back.receipt.clone()),
-        Event::RefundRefused { refund: number, .. } => refund(Happened::RefundRefused, number, none()),
-        Event::StepRetried { step, .. } => Some((Happened::StepRetried, Some(*step), none(), None)),
-        Event::OperatorActed { step, by, reason, .. } => {
-            let answer = crate::payment::cut(&format!("{by}: {reason}"));
-            Some((Happened::OperatorActed, Some(*step), answer, None))
-        }
-        _ => None,
-    }
 }

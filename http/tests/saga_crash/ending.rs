@@ -30,10 +30,12 @@ pub(crate) fn settle(town: &Town) -> Operated {
     let (mut caller, mut operated) = (town.as_admin(), Operated::default());
     let by = Instant::now() + PATIENCE;
     loop {
-        let at_work = steps(town, &mut caller, "");
+        let mut at_work = steps(town, &mut caller, "");
         for step in &at_work {
             help(town, &mut caller, step, &mut operated);
         }
+        // A late look at what was never taken comes again for a day: nobody waits for it.
+        at_work.retain(|step| !(is_late_look(step) && takings(town, step["order"].as_str().unwrap()) == 0));
         let waiting = steps(town, &mut caller, "state=waiting&");
         let held = held(town, &mut caller);
         if at_work.is_empty() && waiting.is_empty() && held == 0 {
@@ -68,6 +70,14 @@ fn help(town: &Town, caller: &mut Caller, step: &Value, operated: &mut Operated)
         operate(town, caller, step, "resolve", &body);
         operated.resolved.insert(key);
     }
+}
+
+/// A look for money of an attempt that ended, once the gateway has said that nothing is certain.
+fn is_late_look(step: &Value) -> bool {
+    step["call"] == "look_up"
+        && step["class"] == "retriable"
+        && step["step"].as_str().unwrap().starts_with("attempt")
+        && step["answer"] == "pending"
 }
 
 /// What the gateway ever took for an order.

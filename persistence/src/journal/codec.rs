@@ -30,8 +30,9 @@ mod tests {
     use super::*;
     use son7shop_engine::payment::{Begun, Captured, GatewayRef, GivenBack, Nonce, Pages, PaymentMethod, Proof, Why};
     use son7shop_engine::{
-        Call, CustomerId, Ended, Event, ImageBeforePayments, LineRequest, Lines, Lsn, OrderId, PartRequest, Partition,
-        PartitionId, PartitionImage, PricedLine, RequestKey, Role, SaleTerms, Sku, StepRef, Time, Won,
+        AttemptStatus, AttemptView, Call, CustomerId, Ended, Event, ImageBeforePayments, LineRequest, Lines, Lsn,
+        OrderId, OrderStatus, OrderView, PartRequest, Partition, PartitionId, PartitionImage, PaymentView, PricedLine,
+        RecalledOrder, RefundStatus, RefundView, RequestKey, Role, SaleTerms, Sku, StepRef, Time, Won,
     };
 
     /// The record that each event is in is of this time: `0a`, the first byte of every row.
@@ -139,7 +140,50 @@ mod tests {
              "0a 1e 21*16 00010263630364646419 21*16 000100"),
             (Event::PartRestocked { order, refund: 2, lines: units() },
              "0a 1f 21*16 0201016103"),
+            (Event::OrderRecalled(Box::new(recalled())),
+             "0a 20 21*16 026363 14*16 0001016102d804040100100c12100100100e03010254310112011002413104434152440c0601010106010161030103646464011401025231"),
         ]
+    }
+
+    /// An order of one attempt, of which a part went back.
+    fn recalled() -> RecalledOrder {
+        let attempt = AttemptView {
+            number: 1,
+            method: PaymentMethod::KakaoPay,
+            status: AttemptStatus::Captured,
+            amount: Won(8),
+            started_at: Time(7),
+            expires_at: Some(Time(9)),
+            pages: None,
+            reference: GatewayRef::parse("T1").ok(),
+            captured: Some(Box::new(captured())),
+            refunded: Won(3),
+        };
+        let refund = RefundView {
+            number: 1,
+            attempt: 1,
+            amount: Some(Won(3)),
+            lines: units(),
+            restock: true,
+            reason: "ddd".into(),
+            asked: true,
+            requested_at: Time(10),
+            status: RefundStatus::Done,
+            receipt: "R1".into(),
+        };
+        let view = OrderView {
+            id: ORDER,
+            customer: customer(),
+            status: OrderStatus::Confirmed,
+            lines: std::iter::once(line()).collect(),
+            total: Won(8),
+            placed_at: Time(6),
+            deadline: Time(9),
+            ended_at: Some(Time(8)),
+            payment: Some(Box::new(PaymentView { attempts: vec![attempt], refunds: vec![refund] })),
+            lsn: Lsn(3),
+        };
+        RecalledOrder::of(&view, 1, Nonce([0x14; 16])).unwrap()
     }
 
     fn begun() -> Begun {
@@ -167,7 +211,7 @@ mod tests {
     fn an_event_is_the_bytes_that_it_always_was() {
         for (event, hex) in rows() {
             let (record, bytes) = (Record { at: AT, event }, bytes(hex));
-            let mut space = [0; 256];
+            let mut space = [0; 512];
             let used = encode(&record, &mut space).unwrap();
             assert_eq!(space[..used], bytes, "{record:?} is {:02x?}", &space[..used]);
             let mut read = Vec::new();

@@ -32,12 +32,11 @@ const EVENTS: [&str; 14] = [
 ];
 
 /// What can follow from an operator's act.
-const EFFECTS: [&str; 8] = [
+const EFFECTS: [&str; 7] = [
     "OrderCancelled",
     "PaymentCaptured",
     "PaymentCapturedLate",
     "PaymentEnded",
-    "PaymentLooked",
     "RefundDone",
     "RefundRefused",
     "StepRetried",
