@@ -31,11 +31,11 @@ pub(crate) fn settle(town: &Town) -> Operated {
     let by = Instant::now() + PATIENCE;
     loop {
         let mut at_work = steps(town, &mut caller, "");
+        // A late look at what was never taken comes again for a day: nobody waits for it.
+        at_work.retain(|step| !(is_late_look(step) && takings(town, step["order"].as_str().unwrap()) == 0));
         for step in &at_work {
             help(town, &mut caller, step, &mut operated);
         }
-        // A late look at what was never taken comes again for a day: nobody waits for it.
-        at_work.retain(|step| !(is_late_look(step) && takings(town, step["order"].as_str().unwrap()) == 0));
         let waiting = steps(town, &mut caller, "state=waiting&");
         let held = held(town, &mut caller);
         if at_work.is_empty() && waiting.is_empty() && held == 0 {
