@@ -227,6 +227,12 @@ fn a_part_elsewhere_is_restocked_once() {
         assert!(matches!(ask(command), Outcome::Repeated(_)), "{command:?}");
     }
     assert_eq!(ask(&commands[0]), Outcome::Refused(Refusal::PartEnded));
+    // Home may ask again when the part is long forgotten: its cursor was held up.
+    for _ in 0..2 {
+        let stored = Lsn(u64::MAX);
+        assert!(matches!(ask(&Command::Forget { stored, ended_by: Time(9_000) }), Outcome::Accepted(_)));
+        assert!(matches!(ask(&commands[2]), Outcome::Repeated(_)), "its units are not for sale twice");
+    }
     let stock = other.product(&bee).expect("bee").stock;
     assert_eq!((stock.supplied, stock.held, stock.sold), (3, 0, 0));
     let customer = CustomerId::parse("bob").expect("a customer");

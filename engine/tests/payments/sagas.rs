@@ -1,9 +1,11 @@
 //! What answers lead to: the saga of one attempt.
 
-use crate::shop::{HOLD, LIFE, Shop, captured, not_paid, order, paid, pending, unknown};
+use crate::shop::{HOLD, LIFE, Shop, ann, captured, not_paid, order, paid, pending, unknown};
 use son7shop_engine::payment::{Answered, Proof, Standing, Why};
 use son7shop_engine::saga::{GRACE_MILLIS, SETTLE_MILLIS};
-use son7shop_engine::{Act, AttemptStatus, Call, Command, OrderStatus, Report, Requester, StepRef, StepState, Time};
+use son7shop_engine::{
+    Act, AttemptStatus, Call, Command, Lsn, OrderStatus, Report, Requester, StepRef, StepState, Time, saga,
+};
 
 const FIRST: StepRef = StepRef::Attempt(1);
 
@@ -273,4 +275,67 @@ fn an_operator_says_what_the_gateway_did() {
     assert_eq!(shop.status(), OrderStatus::Expired, "the deadline had come meanwhile");
     assert_eq!(shop.steps(), [(FIRST, Call::LOOK)], "and if the operator was wrong, it goes back");
     assert_eq!(shop.answered(FIRST, paid(200, 0)), "CapturedLate = expired");
+}
+
+#[test]
+fn a_bank_that_tells_late_is_asked_for_a_day() {
+    let mut shop = Shop::approving();
+    shop.operate(FIRST, Act::Compensate);
+    let first = shop.step(FIRST).due_at;
+    for _ in saga::LATE_LOOKS_MILLIS {
+        assert_eq!(shop.answered(FIRST, pending()), "Tried = cancelled");
+    }
+    let hours = (shop.step(FIRST).due_at.0 - first.0) / 3_600_000;
+    assert!((24..36).contains(&hours), "{hours} hours");
+    let mut gone = Shop::approving();
+    gone.operate(FIRST, Act::Compensate);
+    assert_eq!(shop.answered(FIRST, paid(200, 0)), "CapturedLate = cancelled", "it was taken all the same");
+    for _ in saga::LATE_LOOKS_MILLIS {
+        gone.answered(FIRST, pending());
+    }
+    assert_eq!(gone.answered(FIRST, pending()), "Looked = cancelled");
+    assert_eq!(gone.steps(), []);
+}
+
+/// One event may open two steps: whoever reads in pieces gets both, or goes on before them.
+#[test]
+fn a_read_in_pieces_misses_no_step() {
+    let mut shop = Shop::approving();
+    shop.operate(FIRST, Act::ResolveNotPaid);
+    shop.start(2);
+    let all = shop.partition.due_after(Lsn(0), usize::MAX);
+    assert_eq!(all.len(), 2, "the late look and the new attempt");
+    for limit in 1..=3 {
+        let (mut seen, mut read) = (Lsn(0), Vec::new());
+        loop {
+            let piece = shop.partition.due_after(seen, limit);
+            let Some(last) = piece.last() else { break };
+            seen = last.lsn;
+            read.extend(piece);
+        }
+        assert_eq!(read, all, "in pieces of {limit}");
+        let (states, mut found, mut after) = ([StepState::Open, StepState::Retrying], Vec::new(), Some(Lsn(0)));
+        while let Some(from) = after {
+            let (piece, more) = shop.partition.steps_in(&states, from, usize::MAX, limit);
+            found.extend(piece.into_iter().map(|step| step.step));
+            after = more;
+        }
+        assert_eq!(found.len(), 2, "scanning {limit} at a time");
+    }
+}
+
+#[test]
+fn a_customer_is_not_told_who_runs_the_shop_nor_what_the_gateway_says_of_it() {
+    let mut shop = Shop::approving();
+    shop.answered(FIRST, unknown());
+    shop.operate(FIRST, Act::Retry);
+    let answers = |by: &Requester| {
+        let told = shop.partition.timeline(order(), by).expect("the order's");
+        let entries = told.entries.into_iter().map(|entry| entry.answer);
+        entries.chain(told.steps.into_iter().map(|step| step.answer)).collect::<Vec<_>>().join(" ")
+    };
+    let admin = answers(&Requester::Admin);
+    assert!(admin.contains("operator: looked") && admin.contains("no answer"), "{admin}");
+    let customer = answers(&Requester::Customer(ann()));
+    assert!(!customer.contains("looked") && !customer.contains("no answer"), "{customer}");
 }
