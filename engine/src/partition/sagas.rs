@@ -45,8 +45,7 @@ pub struct SagaFigures {
 }
 
 impl Partition {
-    /// The open steps that were opened or changed after `seen`, the oldest first: up to `limit`, and all
-    /// of the last one's event, so that who goes on behind that event misses none.
+    /// Up to `limit` open steps that were opened or changed after `seen`, the oldest first.
     pub fn steps_after(&self, seen: Lsn, limit: usize) -> Vec<Step> {
         self.changed_after(seen, limit).filter_map(|&(_, id, step)| self.step_view(id, step)).collect()
     }
@@ -62,14 +61,10 @@ impl Partition {
         due.collect()
     }
 
+    /// An event opens or changes one step at most: who goes on behind its LSN misses none.
     fn changed_after(&self, seen: Lsn, limit: usize) -> impl Iterator<Item = &(Lsn, OrderId, StepRef)> {
         let after = (seen, OrderId::from_bytes([u8::MAX; 16]), StepRef::Refund(u32::MAX));
-        let mut last = None;
-        self.steps.range((Excluded(after), Unbounded)).enumerate().map_while(move |(count, found)| {
-            let goes_on = count < limit || last == Some(found.0);
-            last = Some(found.0);
-            goes_on.then_some(found)
-        })
+        self.steps.range((Excluded(after), Unbounded)).take(limit)
     }
 
     /// How many steps are open.
@@ -143,7 +138,7 @@ impl Partition {
     pub fn steps_in(&self, states: &[StepState], after: Lsn, limit: usize, scan: usize) -> (Vec<Step>, Option<Lsn>) {
         let (mut found, mut last) = (Vec::new(), None);
         for (scanned, &(lsn, id, step)) in self.changed_after(after, usize::MAX).enumerate() {
-            if (scanned >= scan || found.len() >= limit) && last != Some(lsn) {
+            if scanned >= scan || found.len() >= limit {
                 return (found, last);
             }
             last = Some(lsn);

@@ -4,7 +4,7 @@ use crate::shop::{Shop, captured, gave_back, order, paid, unknown};
 use son7shop_engine::payment::{Answered, GivenBack, Nonce, Standing};
 use son7shop_engine::{
     Act, Call, Command, CustomerId, Event, Lsn, OrderId, OrderStatus, OrderView, Outcome, PartHold, Partition,
-    PartitionId, RecalledOrder, Refusal, Report, StepRef, Time, Won, basket, invariants,
+    PartitionId, RecalledOrder, Refusal, Report, StepRef, Time, Won, basket, invariants, saga,
 };
 
 const FIRST: StepRef = StepRef::Refund(1);
@@ -89,6 +89,8 @@ fn a_refund_whose_answer_is_lost_is_asked_for_before_it_is_sent_again() {
     shop.answered(FIRST, unknown());
     assert_eq!(shop.answered(FIRST, paid(200, 0)), "Tried = confirmed");
     assert_eq!(shop.step(FIRST).call, Call::GiveBack, "it had not: the same once more");
+    let wait = shop.step(FIRST).due_at.0 - shop.now.0;
+    assert!(wait >= saga::SETTLE_MILLIS, "the first may be at work yet: {wait} ms");
     assert_eq!(shop.answered(FIRST, gave_back(7)), "Tried = confirmed", "another sum is not believed");
     assert_eq!(shop.step(FIRST).call, Call::LOOK);
     assert_eq!(shop.answered(FIRST, paid(200, 7)), "Tried = confirmed", "neither before nor after");

@@ -297,7 +297,6 @@ fn a_bank_that_tells_late_is_asked_for_a_day() {
     assert_eq!(gone.steps(), []);
 }
 
-/// One event may open two steps: whoever reads in pieces gets both, or goes on before them.
 #[test]
 fn a_read_in_pieces_misses_no_step() {
     let mut shop = Shop::approving();
